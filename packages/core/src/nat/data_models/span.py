@@ -1,0 +1,183 @@
+"""Spans: what a step looks like to a backend."""
+
+import time
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "MimeTypes",
+    "Span",
+    "SpanAttributes",
+    "SpanContext",
+    "SpanEvent",
+    "SpanKind",
+    "SpanLink",
+    "SpanStatus",
+    "SpanStatusCode",
+]
+
+
+class SpanKind(StrEnum):
+    """OpenInference's span kinds (`openinference.span.kind`, openinference-semantic-conventions 0.1.42)."""
+
+    AGENT = "AGENT"
+    CHAIN = "CHAIN"
+    DECISION = "DECISION"
+    EMBEDDING = "EMBEDDING"
+    EVALUATOR = "EVALUATOR"
+    GUARDRAIL = "GUARDRAIL"
+    LLM = "LLM"
+    PROMPT = "PROMPT"
+    RERANKER = "RERANKER"
+    RETRIEVER = "RETRIEVER"
+    TOOL = "TOOL"
+    UNKNOWN = "UNKNOWN"
+
+
+class MimeTypes(StrEnum):
+    """What `input.value` and `output.value` hold."""
+
+    TEXT = "text/plain"
+    JSON = "application/json"
+
+
+class SpanAttributes(StrEnum):
+    """Attribute keys in use.
+
+    OpenInference's names are read from openinference-semantic-conventions 0.1.42, OpenTelemetry's from its semantic
+    conventions 1.41; ours begin with `nat.`.
+    """
+
+    SPAN_KIND = "openinference.span.kind"
+    INPUT_VALUE = "input.value"
+    INPUT_MIME_TYPE = "input.mime_type"
+    OUTPUT_VALUE = "output.value"
+    OUTPUT_MIME_TYPE = "output.mime_type"
+    SESSION_ID = "session.id"
+    USER_ID = "user.id"
+    METADATA = "metadata"
+    TAGS = "tag.tags"
+    AGENT_NAME = "agent.name"
+    LLM_MODEL_NAME = "llm.model_name"
+    LLM_PROVIDER = "llm.provider"
+    LLM_SYSTEM = "llm.system"
+    LLM_INVOCATION_PARAMETERS = "llm.invocation_parameters"
+    LLM_FINISH_REASON = "llm.finish_reason"
+    LLM_INPUT_MESSAGES = "llm.input_messages"
+    LLM_OUTPUT_MESSAGES = "llm.output_messages"
+    LLM_TOOLS = "llm.tools"
+    LLM_TOKEN_COUNT_PROMPT = "llm.token_count.prompt"
+    LLM_TOKEN_COUNT_COMPLETION = "llm.token_count.completion"
+    LLM_TOKEN_COUNT_TOTAL = "llm.token_count.total"
+    LLM_TOKEN_COUNT_CACHE_READ = "llm.token_count.prompt_details.cache_read"
+    LLM_TOKEN_COUNT_CACHE_WRITE = "llm.token_count.prompt_details.cache_write"
+    LLM_TOKEN_COUNT_REASONING = "llm.token_count.completion_details.reasoning"
+    TOOL_NAME = "tool.name"
+    TOOL_DESCRIPTION = "tool.description"
+    TOOL_ID = "tool.id"
+    TOOL_PARAMETERS = "tool.parameters"
+    RETRIEVAL_DOCUMENTS = "retrieval.documents"
+    EMBEDDING_MODEL_NAME = "embedding.model_name"
+    EMBEDDING_EMBEDDINGS = "embedding.embeddings"
+    RERANKER_QUERY = "reranker.query"
+    RERANKER_MODEL_NAME = "reranker.model_name"
+    RERANKER_TOP_K = "reranker.top_k"
+    RERANKER_INPUT_DOCUMENTS = "reranker.input_documents"
+    RERANKER_OUTPUT_DOCUMENTS = "reranker.output_documents"
+    ERROR_TYPE = "error.type"
+    EXCEPTION_TYPE = "exception.type"
+    EXCEPTION_MESSAGE = "exception.message"
+    EXCEPTION_STACKTRACE = "exception.stacktrace"
+    NAT_EVENT_TYPE = "nat.event_type"
+    NAT_STEP_ID = "nat.step.id"
+    NAT_WORKFLOW_NAME = "nat.workflow.name"
+    NAT_FRAMEWORK = "nat.framework"
+    NAT_FUNCTION_NAME = "nat.function.name"
+    NAT_LLM_CALLS = "nat.usage.llm_calls"
+    NAT_CHUNK_COUNT = "nat.stream.chunk_count"
+    NAT_TIME_TO_FIRST_CHUNK_S = "nat.stream.time_to_first_chunk_s"
+    NAT_INCOMPLETE = "nat.span.incomplete"
+    NAT_ABANDONED = "nat.generator.abandoned"
+
+
+class SpanStatusCode(StrEnum):
+    """OpenTelemetry's status codes."""
+
+    UNSET = "UNSET"
+    OK = "OK"
+    ERROR = "ERROR"
+
+
+class SpanStatus(BaseModel):
+    """How a step ended; `message` says why it failed."""
+
+    code: SpanStatusCode = SpanStatusCode.UNSET
+    message: str | None = None
+
+
+class SpanContext(BaseModel):
+    """Ids of a span: 128-bit trace id, 64-bit span ids, none of them zero."""
+
+    trace_id: int = Field(gt=0, lt=2**128)
+    span_id: int = Field(gt=0, lt=2**64)
+    parent_span_id: int | None = Field(default=None, gt=0, lt=2**64)
+
+
+class SpanEvent(BaseModel):
+    """Something that happened at one moment of a span; `timestamp` in nanoseconds since the epoch."""
+
+    name: str
+    timestamp: int = Field(default_factory=time.time_ns)
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+class SpanLink(BaseModel):
+    """A reference to a span of this or another trace."""
+
+    context: SpanContext
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+class Span(BaseModel):
+    """One step as a backend sees it.
+
+    Times are integer nanoseconds since the epoch; `end_time` is `None` while the span is open. Spans are shared by all
+    exporters of a run: change a copy (`span.model_copy(update=…)`). `parent` is not part of dumps.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    name: str
+    context: SpanContext
+    parent: "Span | None" = Field(default=None, exclude=True, repr=False)
+    start_time: int = Field(default_factory=time.time_ns)
+    end_time: int | None = None
+    status: SpanStatus = Field(default_factory=SpanStatus)
+    attributes: dict[str, Any] = Field(default_factory=dict)
+    events: list[SpanEvent] = Field(default_factory=list)
+    links: list[SpanLink] = Field(default_factory=list)
+
+    @property
+    def duration(self) -> int | None:
+        """Nanoseconds from start to end, `None` while open; never negative."""
+        return None if self.end_time is None else max(self.end_time - self.start_time, 0)
+
+    @property
+    def duration_s(self) -> float | None:
+        """`duration` in seconds."""
+        return None if self.duration is None else self.duration / 1e9
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set one attribute, replacing a former value."""
+        self.attributes[key] = value
+
+    def add_event(self, name: str, attributes: dict[str, Any] | None = None) -> None:
+        """Add an event that happens now."""
+        self.events.append(SpanEvent(name=name, attributes=attributes or {}))
+
+    def end(self, end_time: int | None = None) -> None:
+        """Close the span now, or at `end_time` (nanoseconds since the epoch); a closed span keeps its end."""
+        if self.end_time is None:
+            self.end_time = max(time.time_ns() if end_time is None else end_time, self.start_time)

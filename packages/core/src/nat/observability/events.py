@@ -1,0 +1,255 @@
+"""The event stream: a run's steps from the moment they are pushed.
+
+A step is captured on the pushing thread, once, as a `CapturedStep`: ids, times, its parent, and snapshots of the values
+that the workflow could still change. Everything else is derived from it later, on other threads.
+"""
+
+import contextvars
+import hashlib
+import logging
+import os
+import random
+import threading
+import time
+import traceback
+from typing import NamedTuple, Protocol
+
+from nat.data_models.intermediate_step import (
+    ROOT_PARENT_ID,
+    IntermediateStep,
+    IntermediateStepPayload,
+    IntermediateStepType,
+    StreamEventData,
+    TraceMetadata,
+    UsageInfo,
+)
+from nat.data_models.invocation_node import InvocationNode
+from nat.data_models.token_usage import TokenUsageBaseModel
+from nat.observability.snapshot import Json, Snapshot, restore, snapshot
+from nat.utils.reactive.subject import Subject
+
+__all__ = [
+    "CapturedError",
+    "CapturedStep",
+    "EventStream",
+    "FunctionRef",
+    "Run",
+    "StepListener",
+    "Usage",
+    "capture_error",
+    "capture_payload",
+    "capture_step",
+    "new_step_id",
+    "new_trace_id",
+    "span_id_of",
+    "to_intermediate_step",
+]
+
+_log = logging.getLogger("nat.observability.stream")
+
+_MASK_64 = 2**64 - 1
+_MAX_STACKTRACE_CHARS = 32_768
+_MAX_ERROR_MESSAGE_CHARS = 8_192
+
+_random = random.Random()  # not the module's own: a program that seeds that one must not repeat trace ids
+os.register_at_fork(after_in_child=_random.seed)
+
+
+def new_trace_id() -> int:
+    """A random 128-bit id, never zero (W3C Trace Context level 2)."""
+    return _random.getrandbits(128) or 1
+
+
+def new_step_id() -> str:
+    """A random step id: 32 hex digits."""
+    return f"{_random.getrandbits(128):032x}"
+
+
+def span_id_of(step_id: str) -> int:
+    """The 64-bit span id of a step, never zero: the same for the same step wherever it is computed.
+
+    Both halves of a UUID are folded together, since time-based ones (versions 1 and 7) have little randomness in either.
+    """
+    digits = step_id.replace("-", "")
+    if len(digits) == 32:
+        try:
+            number = int(digits, 16)
+        except ValueError:
+            pass
+        else:
+            return ((number >> 64) ^ number) & _MASK_64 or 1
+    digest = hashlib.blake2b(step_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") or 1
+
+
+class Usage(NamedTuple):
+    """What a step consumed; `None` is not known."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    llm_calls: int | None = None
+
+
+class CapturedError(NamedTuple):
+    """Why a step failed, as text."""
+
+    type: str
+    message: str
+    stacktrace: str | None = None
+
+
+class FunctionRef(NamedTuple):
+    """The function that a step happened in, and its caller."""
+
+    id: str
+    name: str
+    parent_id: str | None
+    parent_name: str | None
+
+
+class Run:
+    """What all steps of one run have in common.
+
+    Attributes:
+        trace_id: 128-bit id of the trace.
+        parent_span_id: Span that a nested run hangs below, else `None`.
+        root_id: Step id of the run's root, `None` for an implicit run.
+        name: Name of the workflow, if it has one.
+        session_id, user_id, tags, metadata: As given at its start.
+        context: The `contextvars` context captured at its start.
+        has_ended: Set once, by the thread that ends it.
+        has_failed: Whether its root ended with an error.
+    """
+
+    __slots__ = (
+        "context",
+        "has_ended",
+        "has_failed",
+        "metadata",
+        "name",
+        "parent_span_id",
+        "root_id",
+        "session_id",
+        "tags",
+        "trace_id",
+        "user_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        trace_id: int,
+        name: str | None = None,
+        parent_span_id: int | None = None,
+        root_id: str | None = None,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        tags: tuple[str, ...] = (),
+        metadata: Snapshot = None,
+    ) -> None:
+        self.trace_id = trace_id
+        self.name = name
+        self.parent_span_id = parent_span_id
+        self.root_id = root_id
+        self.session_id = session_id
+        self.user_id = user_id
+        self.tags = tags
+        self.metadata = metadata
+        self.context: contextvars.Context | None = None
+        self.has_ended = False
+        self.has_failed = False
+
+
+class CapturedStep:
+    """One step event, frozen: nothing in it changes after it was made.
+
+    Attributes:
+        run: The run it belongs to; `None` outside any run.
+        event_type: Kind of event.
+        step_id: Shared by START, chunks and END.
+        parent_id: Step id of the enclosing step, `"root"` at the top.
+        name: Name of the step.
+        time_ns: When it happened, nanoseconds since the epoch.
+        started_ns: On an END or chunk: when the step started, if the pushing code says so.
+        framework: Agent framework that reported it.
+        tags: Free labels.
+        metadata: Snapshot of the metadata.
+        input, output, chunk: Snapshots of the data.
+        extra: Snapshot of further data fields (a mapping), or `None`.
+        usage: What it consumed.
+        error: Why it failed; only on an END.
+        function: The function it happened in.
+        attributes: Further span attributes set by the instrumenting code (a mapping), or `None`.
+    """
+
+    __slots__ = (
+        "attributes",
+        "chunk",
+        "error",
+        "event_type",
+        "extra",
+        "framework",
+        "function",
+        "has_trace_metadata",
+        "input",
+        "metadata",
+        "name",
+        "output",
+        "parent_id",
+        "run",
+        "started_ns",
+        "step_id",
+        "tags",
+        "time_ns",
+        "timestamp",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        event_type: IntermediateStepType,
+        step_id: str,
+        parent_id: str,
+        name: str | None,
+        time_ns: int,
+        *,
+        run: Run | None = None,
+        timestamp: float | None = None,
+        started_ns: int | None = None,
+        framework: str | None = None,
+        tags: tuple[str, ...] = (),
+        metadata: Snapshot = None,
+        has_trace_metadata: bool = False,
+        input: Snapshot = None,
+        output: Snapshot = None,
+        chunk: Snapshot = None,
+        extra: Snapshot = None,
+        usage: Usage | None = None,
+        error: CapturedError | None = None,
+        function: FunctionRef | None = None,
+        attributes: Snapshot = None,
+    ) -> None:
+        self.event_type = event_type
+        self.step_id = step_id
+        self.parent_id = parent_id
+        self.name = name
+        self.time_ns = time_ns
+        self.run = run
+        self.timestamp = timestamp
+        self.started_ns = started_ns
+        self.framework = framework
+        self.tags = tags
+        self.metadata = metadata
+        self.has_trace_metadata = has_trace_metadata
+        self.input = input
+        self.output = output
+        self.chunk = chunk
+        self.extra = extra
+        self.usage = usage
+        self.error = error
+        self.function = function
+        self.attributes = attributes
