@@ -43,6 +43,7 @@ __all__ = [
     "new_trace_id",
     "span_id_of",
     "to_intermediate_step",
+    "to_invocation_node",
 ]
 
 _log = logging.getLogger("nat.observability.stream")
@@ -115,10 +116,10 @@ class Run:
     """What all steps of one run have in common.
 
     Attributes:
-        trace_id: 128-bit id of the trace.
-        parent_span_id: Span that a nested run hangs below, else `None`.
+        trace_id: 128-bit id of the trace; a nested run shares its outer run's.
         root_id: Step id of the run's root, `None` for an implicit run.
         name: Name of the workflow, if it has one.
+        owner: Whoever records it; a recorder that finds its own nested run in an outer one's stream passes it over.
         session_id, user_id, tags, metadata: As given at its start.
         context: The `contextvars` context captured at its start.
         has_ended: Set once, by the thread that ends it.
@@ -131,7 +132,7 @@ class Run:
         "has_failed",
         "metadata",
         "name",
-        "parent_span_id",
+        "owner",
         "root_id",
         "session_id",
         "tags",
@@ -144,7 +145,7 @@ class Run:
         *,
         trace_id: int,
         name: str | None = None,
-        parent_span_id: int | None = None,
+        owner: object = None,
         root_id: str | None = None,
         session_id: str | None = None,
         user_id: str | None = None,
@@ -153,7 +154,7 @@ class Run:
     ) -> None:
         self.trace_id = trace_id
         self.name = name
-        self.parent_span_id = parent_span_id
+        self.owner = owner
         self.root_id = root_id
         self.session_id = session_id
         self.user_id = user_id
@@ -165,7 +166,7 @@ class Run:
 
 
 class CapturedStep:
-    """One step event, frozen: nothing in it changes after it was made.
+    """One step event. Nothing in it changes once it has been passed on.
 
     Attributes:
         run: The run it belongs to; `None` outside any run.
@@ -253,3 +254,221 @@ class CapturedStep:
         self.error = error
         self.function = function
         self.attributes = attributes
+
+
+class StepListener(Protocol):
+    """Takes captured steps, on the thread that pushes them; must return at once."""
+
+    def on_step(self, step: CapturedStep) -> None:
+        """Take one step."""
+        ...
+
+
+class EventStream(Subject[IntermediateStep]):
+    """The steps of one `ContextState`, in the order in which they are pushed. Thread-safe.
+
+    Listeners get the captured form; subscribers (the contract's `subscribe`) an `IntermediateStep` built from it, or exactly
+    the object that was given to `on_next`.
+
+    Args:
+        outer: The stream around this one; what is pushed here is heard there too.
+        run: The run that steps pushed here belong to.
+    """
+
+    def __init__(self, outer: "EventStream | None" = None, run: Run | None = None) -> None:
+        super().__init__()
+        self._outer = outer
+        self._run = run
+        self._listeners: tuple[StepListener, ...] = ()
+        self._listeners_lock = threading.Lock()
+
+    def attach(self, listener: StepListener) -> None:
+        """Pass every step from now on to `listener`."""
+        with self._listeners_lock:
+            self._listeners += (listener,)
+
+    def detach(self, listener: StepListener) -> None:
+        """Pass nothing more to `listener`."""
+        with self._listeners_lock:
+            self._listeners = tuple(kept for kept in self._listeners if kept is not listener)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether a step pushed here would reach anybody."""
+        stream: EventStream | None = self
+        while stream is not None:
+            if stream._listeners or stream._observers:
+                return True
+            stream = stream._outer
+        return False
+
+    def emit(self, step: CapturedStep, original: IntermediateStep | None = None) -> None:
+        """Pass on one captured step, and outwards. Never raises."""
+        stream: EventStream | None = self
+        while stream is not None:
+            for listener in stream._listeners:
+                try:
+                    listener.on_step(step)
+                except Exception:
+                    _log.exception("event stream: a listener raised; the others and the workflow go on")
+            if stream._observers:
+                original = original or to_intermediate_step(step)
+                Subject.on_next(stream, original)
+            stream = stream._outer
+
+    def on_next(self, value: IntermediateStep) -> None:
+        """Push a finished step as it is, with the parent it names. Never raises."""
+        if self.is_heard:
+            self.emit(capture_step(value, self._run), value)
+
+
+def capture_step(step: IntermediateStep, run: Run | None) -> CapturedStep:
+    """Capture a finished step as it is."""
+    node = step.function_ancestry
+    function = FunctionRef(node.function_id, node.function_name, node.parent_id, node.parent_name)
+    return capture_payload(step.payload, parent_id=step.parent_id, function=function, run=run)
+
+
+def capture_payload(
+    payload: IntermediateStepPayload, *, parent_id: str, function: FunctionRef | None, run: Run | None
+) -> CapturedStep:
+    """Capture what a step says now: later changes of its values change nothing here. Never raises."""
+    data = payload.data
+    metadata = payload.metadata
+    has_trace_metadata = isinstance(metadata, TraceMetadata)
+    started_s = payload.span_event_timestamp
+    step = CapturedStep(
+        payload.event_type,
+        payload.UUID,
+        parent_id,
+        payload.name,
+        round(payload.event_timestamp * 1e9),
+        run=run,
+        timestamp=payload.event_timestamp,
+        started_ns=None if started_s is None else round(started_s * 1e9),
+        framework=None if payload.framework is None else str(payload.framework),
+        tags=tuple(payload.tags) if payload.tags else (),
+        metadata=snapshot(_trace_metadata(metadata) if isinstance(metadata, TraceMetadata) else metadata),
+        has_trace_metadata=has_trace_metadata,
+        usage=_captured_usage(payload.usage_info),
+        function=function,
+        error=_reported_error(payload),
+    )
+    if data is not None:
+        step.input = snapshot(data.input)
+        step.output = snapshot(data.output)
+        step.chunk = snapshot(data.chunk)
+        if data.model_extra:
+            step.extra = snapshot(data.model_extra)
+    return step
+
+
+def capture_error(exc: BaseException) -> CapturedError:
+    """The failure as text: class name, message and stack trace, bounded in length. Never raises `Exception`."""
+    try:
+        message = str(exc)
+    except Exception:
+        message = f"<{type(exc).__name__} whose text cannot be made>"
+    try:
+        stacktrace = "".join(traceback.format_exception(exc))
+    except Exception:
+        stacktrace = ""
+    if len(stacktrace) > _MAX_STACKTRACE_CHARS:
+        half = _MAX_STACKTRACE_CHARS // 2
+        stacktrace = f"{stacktrace[:half]}\n[... {len(stacktrace) - 2 * half} characters left out ...]\n{stacktrace[-half:]}"
+    return CapturedError(_error_type(exc), message[:_MAX_ERROR_MESSAGE_CHARS], stacktrace or None)
+
+
+def to_intermediate_step(step: CapturedStep) -> IntermediateStep:
+    """The step as exporters and subscribers see it; every call gives fresh containers."""
+    data = None
+    if not (step.input is None and step.output is None and step.chunk is None and step.extra is None):
+        extra = restore(step.extra) if step.extra is not None else {}
+        data = StreamEventData.model_construct(
+            input=restore(step.input), output=restore(step.output), chunk=restore(step.chunk), **extra
+        )
+    metadata = restore(step.metadata)
+    if step.has_trace_metadata:
+        metadata = TraceMetadata.model_construct(**metadata)
+    payload = IntermediateStepPayload.model_construct(
+        event_type=step.event_type,
+        event_timestamp=step.time_ns / 1e9 if step.timestamp is None else step.timestamp,
+        span_event_timestamp=None if step.started_ns is None else step.started_ns / 1e9,
+        framework=step.framework,
+        name=step.name,
+        tags=list(step.tags) or None,
+        metadata=metadata,
+        data=data,
+        usage_info=None if step.usage is None else _usage_info(step.usage),
+        UUID=step.step_id,
+    )
+    return IntermediateStep.model_construct(
+        parent_id=step.parent_id, function_ancestry=to_invocation_node(step.function), payload=payload
+    )
+
+
+def _error_type(exc: BaseException) -> str:
+    cls = type(exc)
+    return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _reported_error(payload: IntermediateStepPayload) -> CapturedError | None:
+    """What an END says of its failure: an exception as output, or `error` in its metadata."""
+    if not payload.event_type.value.endswith("_END"):
+        return None
+    output = payload.data.output if payload.data is not None else None
+    if isinstance(output, BaseException):
+        return capture_error(output)
+    metadata = payload.metadata
+    error = metadata.get("error") if isinstance(metadata, dict) else getattr(metadata, "error", None)
+    if not error:
+        return None
+    if isinstance(error, BaseException):
+        return capture_error(error)
+    kind = metadata.get("error_type") if isinstance(metadata, dict) else getattr(metadata, "error_type", None)
+    return CapturedError(str(kind) if kind else "_OTHER", str(error)[:_MAX_ERROR_MESSAGE_CHARS])
+
+
+def _trace_metadata(metadata: TraceMetadata) -> dict[str, object]:
+    fields = {name: value for name, value in metadata.__dict__.items() if value is not None}
+    return {**fields, **(metadata.model_extra or {})}
+
+
+def _captured_usage(info: UsageInfo | None) -> Usage | None:
+    if info is None:
+        return None
+    tokens = info.token_usage
+    known = tokens.model_fields_set
+    return Usage(
+        tokens.prompt_tokens if "prompt_tokens" in known else None,
+        tokens.completion_tokens if "completion_tokens" in known else None,
+        tokens.total_tokens if "total_tokens" in known else None,
+        tokens.cached_tokens if "cached_tokens" in known else None,
+        tokens.cache_write_tokens if "cache_write_tokens" in known else None,
+        tokens.reasoning_tokens if "reasoning_tokens" in known else None,
+        info.num_llm_calls if "num_llm_calls" in info.model_fields_set else None,
+    )
+
+
+def _usage_info(usage: Usage) -> UsageInfo:
+    tokens = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
+    known = TokenUsageBaseModel.model_construct(**{name: count for name, count in tokens.items() if count is not None})
+    if usage.llm_calls is None:
+        return UsageInfo.model_construct(token_usage=known)
+    return UsageInfo.model_construct(token_usage=known, num_llm_calls=usage.llm_calls)
+
+
+def to_invocation_node(function: FunctionRef | None) -> InvocationNode:
+    """The contract's form of a function reference; `None` is the top of the workflow."""
+    if function is None:
+        return InvocationNode()
+    return InvocationNode.model_construct(
+        function_id=function.id, function_name=function.name, parent_id=function.parent_id, parent_name=function.parent_name
+    )

@@ -1,0 +1,84 @@
+"""How an export failed, and what follows from it."""
+
+import asyncio
+import errno
+from dataclasses import dataclass
+
+__all__ = ["ExportFailure", "PermanentExportError", "TransientExportError", "classify"]
+
+_TRANSIENT_HTTP = frozenset({408, 425, 429, *range(500, 600)})
+_TRANSIENT_ERRNO = frozenset(
+    {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT}
+)
+
+
+class TransientExportError(Exception):
+    """The backend may take the same item later: it is sent again.
+
+    Args:
+        message: What happened, without payload and credentials.
+        retry_after_s: Seconds before which the backend wants no further attempt.
+    """
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class PermanentExportError(Exception):
+    """The backend will never take this item: one attempt, no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFailure:
+    """One failed attempt.
+
+    Attributes:
+        is_transient: Whether another attempt makes sense.
+        cause: Class of the error, for logs; without the message, which may quote the payload.
+        detail: The message of an error whose author meant it for logs, else empty.
+        retry_after_s: Seconds before which the backend wants no further attempt.
+    """
+
+    is_transient: bool
+    cause: str
+    detail: str = ""
+    retry_after_s: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.detail}" if self.detail else self.cause
+
+
+def classify(exc: BaseException) -> ExportFailure:
+    """What a raised exception means for the item.
+
+    Connection errors, timeouts and plain client errors with HTTP status 408, 425, 429 or 5xx are transient. What is not known
+    is permanent. An error that wraps another one (a retry library's) is classed by the innermost it names as its cause.
+    """
+    if isinstance(exc, TransientExportError):
+        return ExportFailure(True, type(exc).__name__, str(exc), exc.retry_after_s)
+    if isinstance(exc, PermanentExportError):
+        return ExportFailure(False, type(exc).__name__, str(exc))
+    cause = type(exc).__name__
+    status = _http_status(exc)
+    if status is not None:
+        return ExportFailure(status in _TRANSIENT_HTTP, cause, f"HTTP {status}")
+    if isinstance(exc, TimeoutError | asyncio.TimeoutError | ConnectionError):
+        return ExportFailure(True, cause)
+    if isinstance(exc, OSError):
+        is_client_error = not type(exc).__module__.startswith("builtins") or exc.errno in _TRANSIENT_ERRNO
+        return ExportFailure(is_client_error, cause, exc.strerror or "")
+    if exc.__cause__ is not None and exc.__cause__ is not exc:
+        inner = classify(exc.__cause__)
+        return ExportFailure(inner.is_transient, cause, str(inner), inner.retry_after_s)
+    return ExportFailure(False, cause)
+
+
+def _http_status(exc: BaseException) -> int | None:
+    """The status that HTTP clients put on their errors: aiohttp's `status`, httpx's and requests' `response.status_code`."""
+    for holder in (exc, getattr(exc, "response", None)):
+        for name in ("status", "status_code", "code"):
+            status = getattr(holder, name, None)
+            if isinstance(status, int) and 100 <= status <= 599:
+                return int(status)
+    return None

@@ -1,0 +1,602 @@
+"""One lane: an exporter on an event loop, from what is offered to what its backend has acknowledged."""
+
+import asyncio
+import contextvars
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import chain
+from typing import Any, Literal, Protocol
+
+from nat.observability.delivery.errors import ExportFailure, classify
+from nat.observability.noise import Noise
+from nat.observability.delivery.options import DeliveryOptions
+from nat.observability.events import CapturedStep, Run, to_intermediate_step
+from nat.observability.ledger import Ledger
+from nat.observability.pipeline import Envelope, Pipeline
+from nat.observability.spans.capture import CapturedSpan
+from nat.observability.spans.describe import described_copy
+
+__all__ = ["Entry", "Lane", "LaneExporter"]
+
+_log = logging.getLogger("nat.observability.delivery")
+
+Entry = tuple[CapturedStep | CapturedSpan | None, Run]
+"""What is offered to a lane: an item and its run; without an item, the end of the run."""
+
+_ABORT_TIMEOUT_S = 1.0  # for cancelled tasks to end; one that does not is left behind
+_CHUNK_LIMIT = 64  # items that one task sends in turn, so that a task is not made for each
+
+
+class LaneExporter(Protocol):
+    """What a lane needs of an exporter."""
+
+    @property
+    def takes(self) -> Literal["steps", "spans"]:
+        """What its runs' copies are given."""
+        ...
+
+    @property
+    def has_own_export(self) -> bool:
+        """Whether `export` is to be called for each item; else items go straight into the pipeline."""
+        ...
+
+    @property
+    def gives_spans(self) -> bool:
+        """Whether its `export` makes spans of steps, so that it submits fewer items than it is given."""
+        ...
+
+    @property
+    def pipeline(self) -> Pipeline | None:
+        """Its processors; `None` if `export` is all there is."""
+        ...
+
+    def isolated_copy(self) -> "LaneExporter":
+        """A copy for one run, made in that run's context."""
+        ...
+
+    def export(self, event: Any) -> None:
+        """Take one item; gives the pipeline's inputs to `Lane.submit`."""
+        ...
+
+    async def send(self, item: Any) -> None:
+        """Send one item, or a list."""
+        ...
+
+    async def flush_own(self) -> None:
+        """Hand over what this instance holds of its own."""
+        ...
+
+
+class _RunInLane:
+    """What a lane keeps of one run: the exporter's copy, its context, and how many items are on their way."""
+
+    __slots__ = ("context", "exporter", "in_flight", "run")
+
+    def __init__(self, run: Run, exporter: LaneExporter, context: contextvars.Context | None) -> None:
+        self.run = run
+        self.exporter = exporter
+        self.context = context
+        self.in_flight = 0
+
+
+class Lane:
+    """Takes one exporter's items through its pipeline to its backend, and accounts for each of them.
+
+    `offer` may be called from any thread; everything else runs on the loop in which `open` was awaited. The pipeline takes one
+    item at a time, in order. `export_processed` runs with bounded concurrency; with 1, the order of items is kept.
+
+    Args:
+        name: Of the exporter, for messages.
+        exporter: The configured exporter.
+        options: How it is delivered to.
+        is_solo: Items go to the exporter itself and not to a copy for each run: user code started it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        exporter: LaneExporter,
+        options: DeliveryOptions,
+        *,
+        ledger: Ledger | None = None,
+        is_solo: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.name = name
+        self.ledger = ledger or Ledger()
+        self._exporter = exporter
+        self._options = options
+        self._is_solo = is_solo
+        self._clock = clock
+        self._jitter = jitter
+        self._noise = Noise(_log, clock)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread_id = 0
+        self._wake = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+        self._inbox: deque[Sequence[Entry] | asyncio.Future[int]] = deque()
+        self._taking: deque[Entry] = deque()
+        self._resumed: deque[tuple[Envelope, int]] = deque()
+        self._submitted: deque[Envelope] = deque()
+        self._runs: dict[Run, _RunInLane] = {}
+        self._group: list[Envelope] = []
+        self._group_timer: asyncio.TimerHandle | None = None
+        self._send_queue: deque[Envelope] = deque()
+        self._unsent: dict[int, None] = {}
+        self._sequence = 0
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._senders: dict[asyncio.Task[None], deque[Envelope]] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._flushes: set[asyncio.Future[int]] = set()
+        self._feeding: Envelope | None = None
+        self._context = contextvars.copy_context()
+        self._accepts_on_submit = exporter.takes == "steps" and exporter.has_own_export and exporter.gives_spans
+        self._offer_lock = threading.Lock()
+        self._closing = asyncio.Event()
+        self._refuse_reason = ""
+        self._is_aborted = False
+        self._is_over = False
+        self._closed: asyncio.Task[None] | None = None
+
+    # -- from any thread -----------------------------------------------------------------------------------------------
+
+    def offer(self, entries: Sequence[Entry], count: int) -> None:
+        """Take entries, `count` of them items; a lane that is closing counts them as dropped. Never blocks.
+
+        The sequence may be shared with other lanes and is not changed.
+        """
+        with self._offer_lock:
+            if self._refuse_reason:
+                if count and not self._accepts_on_submit:
+                    self.ledger.refuse(self._refuse_reason, count)
+                return
+            if not self._accepts_on_submit:
+                self.ledger.accept(count)
+            self._inbox.append(entries)
+        self._notify()
+
+    def _notify(self) -> None:
+        if self._loop is None:
+            return  # not open yet: `open` looks into the inbox
+        if threading.get_ident() == self._thread_id:
+            self._wake.set()
+        else:
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Begin to take what was offered; must be awaited in the loop that is to run the exporter."""
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._thread_id = threading.get_ident()
+        pipeline = self._exporter.pipeline
+        if pipeline is not None:
+            pipeline.connect(self)
+        self._worker = self._loop.create_task(self._work(), name=f"nat lane {self.name}")
+        self._wake.set()
+
+    async def flush(self) -> None:
+        """Return when everything that was offered before has met its fate."""
+        if self._loop is None or self._worker is None or self._worker.done():
+            return
+        reached: asyncio.Future[int] = self._loop.create_future()
+        self._flushes.add(reached)
+        self._inbox.append(reached)
+        self._wake.set()
+        try:
+            await self._wait_for(await reached)
+        finally:
+            self._flushes.discard(reached)
+
+    async def close(self, timeout_s: float | None = None, *, reason: str = "shutdown") -> None:
+        """Take nothing more, send what waits within the timeout, count the rest as dropped. Idempotent.
+
+        Args:
+            timeout_s: Seconds; `None` takes the exporter's shutdown timeout.
+            reason: What is left over, and what is offered from now on, is counted as dropped for this.
+        """
+        if self._closed is None:
+            timeout_s = self._options.shutdown_timeout_s if timeout_s is None else timeout_s
+            self._closed = asyncio.get_running_loop().create_task(self._close(timeout_s, reason), context=self._context)
+        await asyncio.shield(self._closed)
+
+    async def _close(self, timeout_s: float, reason: str) -> None:
+        with self._offer_lock:
+            self._refuse_reason = reason
+        self._closing.set()
+        pipeline = self._exporter.pipeline
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.flush()
+                for state in list(self._runs.values()):
+                    self._end_run(state)
+                if pipeline is not None and pipeline.is_last(self):
+                    await pipeline.shut_down()
+                while self._background:
+                    await asyncio.wait(self._background)
+                await self.flush()  # what a copy's `_flush` or a processor's shutdown has given
+        except TimeoutError:
+            _log.debug("%s: the shutdown deadline has come", self.name)
+        await self._abort(reason)
+
+    async def _abort(self, reason: str) -> None:
+        """Stop everything at once and count what is left."""
+        self._is_aborted = True
+        tasks = [task for task in (self._worker, *self._senders, *self._background) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_ABORT_TIMEOUT_S)
+        self._is_over = True
+        if self._group_timer is not None:
+            self._group_timer.cancel()
+        left = self._discard()
+        if left:
+            self.ledger.drop(reason, left)
+            self._noise.warn(reason, "%s: %d items could not be sent (%s) and are lost", self.name, left, reason)
+        for flush in self._flushes:
+            if not flush.done():
+                flush.set_result(0)
+        self._wake_waiters()
+
+    def _discard(self) -> int:
+        """Forget everything that is on its way; returns how many accepted items that were."""
+        pipeline = self._exporter.pipeline
+        count = 0 if pipeline is None else pipeline.disconnect(self)
+        if not self._accepts_on_submit:
+            count += sum(item is not None for item, _ in self._taking)
+            for entries in self._inbox:
+                if not isinstance(entries, asyncio.Future):
+                    count += sum(item is not None for item, _ in entries)
+        feeding = [] if self._feeding is None else [self._feeding]
+        resumed = [envelope for envelope, _ in self._resumed]
+        stages = (feeding, resumed, self._submitted, self._group, self._send_queue, *self._senders.values())
+        count += sum(envelope.count for stage in stages for envelope in stage)
+        self._feeding = None
+        for stage in (self._inbox, self._taking, self._resumed, self._submitted, self._group, self._send_queue):
+            stage.clear()
+        self._senders.clear()
+        self._runs.clear()
+        self._unsent.clear()
+        return count
+
+    # -- describe and process: the worker ------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._inbox or self._resumed or self._submitted:
+                await self._go_on_with_resumed()
+                if not self._inbox:
+                    continue
+                entries = self._inbox.popleft()
+                if isinstance(entries, asyncio.Future):
+                    await self._reach(entries)
+                else:
+                    await self._take(entries)
+            if self._options.flush_interval_s == 0:
+                self._close_group()
+
+    async def _reach(self, reached: asyncio.Future[int]) -> None:
+        """Everything offered before has gone into the pipeline: flush it, and say what must be sent."""
+        pipeline = self._exporter.pipeline
+        if pipeline is not None:
+            await pipeline.flush()
+        await self._go_on_with_resumed()
+        self._close_group()
+        if not reached.done():
+            reached.set_result(self._sequence)
+
+    async def _go_on_with_resumed(self) -> None:
+        """Take on what processors gave by themselves, and what code outside any run submitted."""
+        pipeline = self._exporter.pipeline
+        while self._resumed or self._submitted:
+            if self._resumed:
+                envelope, index = self._resumed.popleft()
+            else:
+                envelope, index = self._submitted.popleft(), 0
+            if pipeline is not None:
+                await self._feed(pipeline, envelope, index)
+
+    async def _take(self, entries: Sequence[Entry]) -> None:
+        """Take one batch of entries: run by run, each run's items in their order."""
+        by_run: dict[Run, list[Entry]] = {}
+        for entry in entries:
+            by_run.setdefault(entry[1], []).append(entry)
+        self._taking.extend(chain.from_iterable(by_run.values()))
+        pipeline = self._exporter.pipeline
+        runs_foreign_code = self._exporter.has_own_export or pipeline is None or not pipeline.is_empty
+        for run, run_entries in by_run.items():
+            state = self._state(run)
+            if state is None or state.context is None or not runs_foreign_code:
+                await self._feed_next(len(run_entries), state)
+            else:
+                assert self._loop is not None
+                await self._loop.create_task(self._feed_next(len(run_entries), state), context=state.context)
+            if state is not None and state.run.has_ended:
+                self._end_when_done(state)
+
+    async def _feed_next(self, count: int, state: _RunInLane | None) -> None:
+        """Take the next `count` entries, all of one run, into the pipeline."""
+        pipeline = self._exporter.pipeline
+        has_own_export = self._exporter.has_own_export
+        for _ in range(count):
+            item, run = self._taking.popleft()
+            if item is None:
+                continue
+            value = to_intermediate_step(item) if isinstance(item, CapturedStep) else described_copy(item)
+            if has_own_export or pipeline is None:
+                await self._export(value, run, state)
+            else:
+                await self._feed(pipeline, Envelope(value, run), 0)
+
+    async def _export(self, value: Any, run: Run, state: _RunInLane | None) -> None:
+        """Pass one item to the exporter's own `export`, and what that submits into the pipeline."""
+        exporter = self._exporter if state is None else state.exporter
+        pipeline = self._exporter.pipeline
+        try:
+            exporter.export(value)
+        except Exception as exc:
+            self._noise.warn("export", "%s: export() raised %s; the item is lost", self.name, type(exc).__name__)
+            if not self._accepts_on_submit:
+                self.ledger.reject()
+            self._submitted.clear()
+            return
+        if pipeline is None:
+            self.ledger.deliver()
+            return
+        submitted, self._submitted = self._submitted, deque()
+        if not self._accepts_on_submit:
+            if not submitted:
+                self.ledger.drop("filtered")
+            elif len(submitted) > 1:
+                self.ledger.accept(len(submitted) - 1)
+        for envelope in submitted:
+            envelope.run = run
+            await self._feed(pipeline, envelope, 0)
+
+    async def _feed(self, pipeline: Pipeline, envelope: Envelope, index: int) -> None:
+        self._feeding = envelope
+        try:
+            await pipeline.feed(envelope, self, index)
+        except asyncio.CancelledError:
+            if self._is_aborted:
+                raise  # counted with everything else that is on its way
+            self.ledger.drop("processor_error", envelope.count)
+        self._feeding = None
+
+    # -- what the pipeline needs: its outlet ---------------------------------------------------------------------------
+
+    def submit(self, item: Any) -> None:
+        """Put an item into the pipeline: what `export` does with what it is given."""
+        if self._accepts_on_submit:
+            self.ledger.accept()
+        self._submitted.append(Envelope(item, None))
+        self._wake.set()
+
+    def put(self, envelope: Envelope) -> None:
+        """Take an output of the pipeline."""
+        if self._options.takes_lists and not isinstance(envelope.value, list):
+            self._add_to_group(envelope)
+        else:
+            self._queue(envelope)
+
+    def resume(self, envelope: Envelope, index: int) -> None:
+        """Go on with an item that a processor gave by itself, at the processor of that index."""
+        self._resumed.append((envelope, index))
+        self._wake.set()
+
+    def drop(self, reason: str, count: int) -> None:
+        """Count what the pipeline dropped."""
+        self.ledger.drop(reason, count)
+
+    def is_ready(self) -> bool:
+        """Whether sending keeps up."""
+        return len(self._send_queue) < self._options.concurrency
+
+    # -- batch ---------------------------------------------------------------------------------------------------------
+
+    def _add_to_group(self, envelope: Envelope) -> None:
+        self._group.append(envelope)
+        if len(self._group) >= self._options.batch_size:
+            self._close_group()
+        elif self._group_timer is None and self._options.flush_interval_s > 0 and self._loop is not None:
+            self._group_timer = self._loop.call_later(self._options.flush_interval_s, self._close_group)
+
+    def _close_group(self) -> None:
+        if self._group_timer is not None:
+            self._group_timer.cancel()
+            self._group_timer = None
+        if self._group:
+            group, self._group = self._group, []
+            values = [envelope.value for envelope in group]
+            self._queue(Envelope(values, None, sum(envelope.count for envelope in group)))
+
+    # -- deliver -------------------------------------------------------------------------------------------------------
+
+    def _queue(self, envelope: Envelope) -> None:
+        self._sequence += 1
+        envelope.sequence = self._sequence
+        self._unsent[envelope.sequence] = None
+        state = None if envelope.run is None else self._runs.get(envelope.run)
+        if state is not None:
+            state.in_flight += 1
+        self._send_queue.append(envelope)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Start as many senders as there is work and room for."""
+        assert self._loop is not None
+        while self._send_queue and len(self._senders) < self._options.concurrency and not self._is_aborted:
+            share = len(self._send_queue) // self._options.concurrency
+            limit = max(1, min(_CHUNK_LIMIT, share))
+            first = self._send_queue.popleft()
+            chunk = deque([first])
+            while len(chunk) < limit and self._send_queue and self._send_queue[0].run is first.run:
+                chunk.append(self._send_queue.popleft())
+            state = None if first.run is None else self._state(first.run)
+            exporter = self._exporter if state is None else state.exporter
+            context = self._context if state is None else state.context or self._context
+            task = self._loop.create_task(self._send(exporter, chunk), context=context)
+            self._senders[task] = chunk
+            task.add_done_callback(self._sender_done)
+
+    def _sender_done(self, task: asyncio.Task[None]) -> None:
+        if self._is_aborted:
+            return
+        self._senders.pop(task, None)
+        self._pump()
+        pipeline = self._exporter.pipeline
+        if self.is_ready() and pipeline is not None and pipeline.waiting_count:
+            self._in_background(pipeline.release(), self._context)
+
+    async def _send(self, exporter: LaneExporter, chunk: deque[Envelope]) -> None:
+        while chunk:
+            await self._deliver(exporter, chunk)
+
+    async def _deliver(self, exporter: LaneExporter, chunk: deque[Envelope]) -> None:
+        """Send the first of the chunk, again while its failure is transient, until it has met its fate."""
+        envelope = chunk[0]
+        attempts, started = 0, self._clock()
+        while True:
+            attempts += 1
+            failure = await self._attempt(exporter, envelope)
+            if self._is_over:
+                chunk.clear()  # too late: it has been counted as lost
+                return
+            if failure is None:
+                chunk.popleft()
+                self.ledger.deliver(envelope.count)
+                break
+            wait_s = None
+            if failure.is_transient:
+                elapsed_s = self._clock() - started
+                wait_s = self._options.retry.wait_s(attempts, elapsed_s, self._jitter, failure.retry_after_s)
+            if wait_s is None:
+                chunk.popleft()
+                self._give_up(envelope, failure, attempts)
+                break
+            self._noise.warn(
+                "retry", "%s: export failed (%s); %d items are sent again in %.1f s",
+                self.name, failure, envelope.count, wait_s,
+            )  # fmt: skip
+            if self._options.concurrency > 1:
+                self._give_back(chunk)
+            await self._pause(wait_s)
+        self._sent(envelope)
+
+    async def _pause(self, wait_s: float) -> None:
+        """Wait; the beginning of the shutdown cuts a wait short, since nobody knows whether there is a later."""
+        if self._closing.is_set():
+            await asyncio.sleep(wait_s)
+            return
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._closing.wait()
+        except TimeoutError:
+            return
+
+    async def _attempt(self, exporter: LaneExporter, envelope: Envelope) -> ExportFailure | None:
+        try:
+            async with asyncio.timeout(self._options.timeout_s):
+                await exporter.send(envelope.value)
+        except asyncio.CancelledError:
+            if self._is_aborted:
+                raise
+            return ExportFailure(False, "CancelledError")
+        except Exception as exc:
+            _log.debug("%s: export failed", self.name, exc_info=exc)
+            return classify(exc)
+        return None
+
+    def _give_up(self, envelope: Envelope, failure: ExportFailure, attempts: int) -> None:
+        if failure.is_transient:
+            self.ledger.drop("retries_exhausted", envelope.count)
+        else:
+            self.ledger.reject(envelope.count)
+        self._noise.warn(
+            "give_up", "%s: export failed (%s) after %d attempt(s); %d items are lost",
+            self.name, failure, attempts, envelope.count,
+        )  # fmt: skip
+
+    def _give_back(self, chunk: deque[Envelope]) -> None:
+        """Leave all but the first to other senders while that one waits."""
+        while len(chunk) > 1:
+            self._send_queue.appendleft(chunk.pop())
+        self._pump()
+
+    def _sent(self, envelope: Envelope) -> None:
+        """An envelope has met its fate."""
+        self._unsent.pop(envelope.sequence, None)
+        if envelope.run is not None:
+            state = self._runs.get(envelope.run)
+            if state is not None:
+                state.in_flight -= 1
+                self._end_when_done(state)
+        self._wake_waiters()
+
+    # -- waiting for what is on its way --------------------------------------------------------------------------------
+
+    async def _wait_for(self, sequence: int) -> None:
+        """Return when everything that was queued up to `sequence` has met its fate."""
+        assert self._loop is not None
+        if self._oldest_unsent() <= sequence:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._waiters.append((sequence, waiter))
+            await waiter
+
+    def _oldest_unsent(self) -> float:
+        return next(iter(self._unsent), float("inf"))
+
+    def _wake_waiters(self) -> None:
+        if not self._waiters:
+            return
+        oldest = self._oldest_unsent()
+        for sequence, waiter in self._waiters:
+            if sequence < oldest and not waiter.done():
+                waiter.set_result(None)
+        self._waiters = [(sequence, waiter) for sequence, waiter in self._waiters if not waiter.done()]
+
+    # -- runs ----------------------------------------------------------------------------------------------------------
+
+    def _state(self, run: Run) -> _RunInLane | None:
+        """The lane's part of a run, made at its first item; `None` if the exporter itself takes all runs."""
+        if self._is_solo:
+            return None
+        state = self._runs.get(run)
+        if state is None:
+            context = None if run.context is None else run.context.copy()
+            make = self._exporter.isolated_copy
+            state = _RunInLane(run, make() if context is None else context.run(make), context)
+            self._runs[run] = state
+        return state
+
+    def _end_when_done(self, state: _RunInLane) -> None:
+        if state.run.has_ended and state.in_flight == 0:
+            self._end_run(state)
+
+    def _end_run(self, state: _RunInLane) -> None:
+        """Flush the run's copy and forget it."""
+        if self._runs.pop(state.run, None) is not None:
+            self._in_background(self._flush_copy(state.exporter), state.context or self._context)
+
+    async def _flush_copy(self, exporter: LaneExporter) -> None:
+        try:
+            async with asyncio.timeout(self._options.shutdown_timeout_s):
+                await exporter.flush_own()
+        except Exception as exc:
+            _log.debug("%s: _flush failed", self.name, exc_info=exc)
+            self._noise.warn("flush", "%s: _flush raised %s", self.name, type(exc).__name__)
+
+    def _in_background(self, coroutine: Coroutine[Any, Any, None], context: contextvars.Context) -> None:
+        assert self._loop is not None
+        task = self._loop.create_task(coroutine, context=context)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

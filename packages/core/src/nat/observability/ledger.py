@@ -1,0 +1,100 @@
+"""The ledger: what became of every item that a lane accepted."""
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+
+__all__ = ["Counts", "Ledger"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A reading of a ledger, consistent in itself.
+
+    `accepted + recovered == delivered + rejected + sum(dropped.values()) + dead_lettered + spooled + pending`, always.
+
+    Attributes:
+        accepted: Items offered to the lane.
+        delivered: Items that the backend acknowledged.
+        rejected: Items that the backend refused for good.
+        dropped: Items lost on purpose, by reason.
+        dead_lettered: Items refused for good and kept.
+        spooled: Items on disk, not acknowledged.
+        recovered: Items found on disk at the start, or replayed.
+        pending: Items on their way.
+    """
+
+    accepted: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    dead_lettered: int = 0
+    spooled: int = 0
+    recovered: int = 0
+    pending: int = 0
+
+    @property
+    def lost(self) -> int:
+        """Items that did not and will not arrive and are not kept."""
+        return self.rejected + sum(self.dropped.values())
+
+
+class Ledger:
+    """Counts items by fate. Thread-safe: every transition is one step for readers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._accepted = 0
+        self._pending = 0
+        self._delivered = 0
+        self._rejected = 0
+        self._dropped: Counter[str] = Counter()
+
+    def accept(self, count: int = 1) -> None:
+        """`count` items came in."""
+        with self._lock:
+            self._accepted += count
+            self._pending += count
+
+    def deliver(self, count: int = 1) -> None:
+        """`count` pending items were acknowledged."""
+        with self._lock:
+            self._pending -= count
+            self._delivered += count
+
+    def reject(self, count: int = 1) -> None:
+        """`count` pending items were refused for good."""
+        with self._lock:
+            self._pending -= count
+            self._rejected += count
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """`count` pending items are lost, for that reason."""
+        with self._lock:
+            self._pending -= count
+            self._dropped[reason] += count
+
+    def refuse(self, reason: str, count: int = 1) -> None:
+        """`count` items were offered and not taken in, for that reason."""
+        with self._lock:
+            self._accepted += count
+            self._dropped[reason] += count
+
+    @property
+    def pending(self) -> int:
+        """Items on their way."""
+        return self._pending
+
+    def counts(self, *, waiting: int = 0, refused: int = 0) -> Counts:
+        """A reading; `waiting` items are still in the intake, `refused` ones did not fit into it."""
+        with self._lock:
+            dropped = dict(self._dropped)
+            if refused:
+                dropped["queue_full"] = dropped.get("queue_full", 0) + refused
+            return Counts(
+                accepted=self._accepted + waiting + refused,
+                delivered=self._delivered,
+                rejected=self._rejected,
+                dropped=dropped,
+                pending=self._pending + waiting,
+            )

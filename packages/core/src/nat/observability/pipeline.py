@@ -1,0 +1,401 @@
+"""The pipeline: an exporter's processors, in order, failing closed."""
+
+import logging
+import types
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, Union, get_args, get_origin
+
+from nat.data_models.span import Span
+from nat.observability.events import Run
+from nat.observability.noise import Noise
+from nat.observability.processor.batching_processor import BatchingProcessor
+from nat.observability.processor.callback_processor import CallbackProcessor
+from nat.observability.processor.processor import Processor
+from nat.observability.processor.span_to_dict import SpanToDict
+from nat.observability.snapshot import plain
+
+__all__ = ["Envelope", "Outlet", "Pipeline", "PipelineTypeError", "generic_arguments"]
+
+_log = logging.getLogger("nat.observability.pipeline")
+
+
+class PipelineTypeError(TypeError):
+    """Two neighbours in a pipeline do not fit."""
+
+
+class Envelope:
+    """An item on its way through a lane.
+
+    Attributes:
+        value: The item, or a list of items.
+        count: How many accepted items it stands for.
+        run: The run it belongs to; `None` if it mixes runs.
+        sequence: Its number among what the lane sends, from 1; 0 before that.
+    """
+
+    __slots__ = ("count", "run", "sequence", "value")
+
+    def __init__(self, value: Any, run: Run | None, count: int = 1) -> None:
+        self.value = value
+        self.run = run
+        self.count = count
+        self.sequence = 0
+
+
+class Outlet(Protocol):
+    """Where a pipeline's outputs go: the lane."""
+
+    def put(self, envelope: Envelope) -> None:
+        """Take an output."""
+        ...
+
+    def resume(self, envelope: Envelope, index: int) -> None:
+        """Go on later, at the processor of that index, with an item that a processor gave by itself."""
+        ...
+
+    def drop(self, reason: str, count: int) -> None:
+        """Count what was dropped."""
+        ...
+
+    def is_ready(self) -> bool:
+        """Whether sending keeps up."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    name: str
+    processor: Processor[Any, Any]
+
+
+class Pipeline:
+    """The processors of one exporter; shared by all of its runs.
+
+    Args:
+        owner: Name of the exporter's class, for messages.
+        input_type, output_type: What the exporter gives in and takes out.
+    """
+
+    def __init__(self, owner: str, input_type: Any, output_type: Any) -> None:
+        self._owner = owner
+        self._input_type = input_type
+        self._output_type = output_type
+        self._stages: list[_Stage] = []
+        self._is_fixed = False
+        self._running: list[Processor[Any, Any]] = []
+        self._outlets: list[Outlet] = []
+        self._noise = Noise(_log)
+
+    # -- building ------------------------------------------------------------------------------------------------------
+
+    @property
+    def processors(self) -> list[Processor[Any, Any]]:
+        """The processors that were added, in order."""
+        return [stage.processor for stage in self._stages]
+
+    def add(
+        self,
+        processor: Processor[Any, Any],
+        *,
+        name: str | None = None,
+        position: int | None = None,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> None:
+        """Add a processor at the end, or where `position`, `before` or `after` (names) says.
+
+        Raises:
+            RuntimeError: The exporter has started.
+            TypeError: It is no `Processor`; as `PipelineTypeError`, it does not fit its neighbours.
+            ValueError: More than one place is named, or none of that name exists, or the name is taken.
+        """
+        self._check_open()
+        if not isinstance(processor, Processor):
+            raise TypeError(f"{self._owner}: {processor!r} is not a Processor")
+        stage = _Stage(name or type(processor).__name__, processor)
+        if name is not None and any(known.name == name for known in self._stages):
+            raise ValueError(f"{self._owner}: there is a processor named {name!r} already")
+        stages = list(self._stages)
+        stages.insert(self._index(position, before, after), stage)
+        self._check_types([known.processor for known in stages], is_complete=False)
+        self._stages = stages
+
+    def get(self, name: str) -> Processor[Any, Any] | None:
+        """The processor of that name, `None` if there is none."""
+        return next((stage.processor for stage in self._stages if stage.name == name), None)
+
+    def remove(self, processor: str | int | Processor[Any, Any]) -> None:
+        """Remove a processor by its name, position or itself.
+
+        Raises:
+            RuntimeError: The exporter has started.
+            ValueError: There is no such processor.
+        """
+        self._check_open()
+        for index, stage in enumerate(self._stages):
+            if processor in (stage.name, index) or stage.processor is processor:
+                del self._stages[index]
+                return
+        raise ValueError(f"{self._owner}: no processor {processor!r}; there are: {self._names()}")
+
+    def clear(self) -> None:
+        """Remove all processors; `RuntimeError` once the exporter has started."""
+        self._check_open()
+        self._stages = []
+
+    def fix(self) -> None:
+        """Check the whole pipeline, fill in the conversion of spans to dicts, and allow no more changes.
+
+        Raises:
+            PipelineTypeError: Two neighbours do not fit.
+        """
+        if self._is_fixed:
+            return
+        processors = self._with_conversion(self.processors)
+        self._check_types(processors, is_complete=True)
+        self._running = processors
+        self._is_fixed = True
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether items pass as they are."""
+        return not self._running and not self._makes_dicts
+
+    def connect(self, outlet: Outlet) -> None:
+        """Serve a lane, too. What processors give by themselves goes to the lane that has been connected longest."""
+        self._outlets.append(outlet)
+        for index, processor in enumerate(self._running):
+            if isinstance(processor, CallbackProcessor):
+                processor.set_done_callback(self._continuation(index + 1))
+            if isinstance(processor, BatchingProcessor):
+                processor.set_downstream_ready(self._is_downstream_ready)
+
+    def disconnect(self, outlet: Outlet) -> int:
+        """Serve a lane no longer; with the last one, items that still wait are lost: returns how many."""
+        if outlet not in self._outlets:
+            return 0
+        self._outlets.remove(outlet)
+        return 0 if self._outlets else sum(processor.discard() for processor in self._batchers())
+
+    def is_last(self, outlet: Outlet) -> bool:
+        """Whether no other lane is served."""
+        return self._outlets == [outlet]
+
+    async def feed(self, envelope: Envelope, outlet: Outlet, index: int = 0) -> None:
+        """Take one item through, from the processor of that index on; its output goes to the outlet.
+
+        Raises `Exception` only if the outlet does.
+        """
+        value, run, count = envelope.value, envelope.run, envelope.count
+        for processor in self._running[index:]:
+            batcher = processor if isinstance(processor, BatchingProcessor) else None
+            dropped = batcher.dropped_count if batcher else 0
+            try:
+                value = await processor.process(value)
+            except Exception as exc:
+                outlet.drop("processor_error", count)
+                name = type(processor).__name__
+                _log.debug("%s: processor %s raised", self._owner, name, exc_info=exc)
+                self._noise.warn(
+                    name, "%s: processor %s raised %s; its item is not exported", self._owner, name, type(exc).__name__
+                )
+                return
+            if batcher is not None:
+                if batcher.dropped_count > dropped:
+                    outlet.drop("queue_full", batcher.dropped_count - dropped)
+                if not value:
+                    return
+                run, count = None, len(value)
+            elif value is None or (isinstance(value, list) and not value):
+                outlet.drop("filtered", count)
+                return
+        if self._makes_dicts:
+            value = [plain(item) for item in value] if isinstance(value, list) else plain(value)
+        outlet.put(Envelope(value, run, count))
+
+    @property
+    def waiting_count(self) -> int:
+        """Items that wait in batching processors."""
+        return sum(processor.waiting_count for processor in self._batchers())
+
+    async def release(self) -> None:
+        """Pass on full batches that waited for sending to keep up."""
+        for processor in self._batchers():
+            await processor.flush_full()
+
+    async def flush(self) -> None:
+        """Pass on everything that waits in the processors, first to last."""
+        for processor in self._batchers():
+            await processor.force_flush()
+
+    async def shut_down(self) -> None:
+        """Like `flush`, and the processors take nothing any more."""
+        for processor in self._running:
+            if isinstance(processor, CallbackProcessor):
+                try:
+                    await processor.shutdown()
+                except Exception:
+                    _log.exception("%s: processor %s: shutdown failed", self._owner, type(processor).__name__)
+
+    def _batchers(self) -> list[BatchingProcessor[Any]]:
+        return [processor for processor in self._running if isinstance(processor, BatchingProcessor)]
+
+    def _is_downstream_ready(self) -> bool:
+        return not self._outlets or self._outlets[0].is_ready()
+
+    def _continuation(self, index: int) -> Callable[[Any], Awaitable[None]]:
+        async def go_on(value: Any) -> None:
+            count = len(value) if isinstance(value, list) else 1
+            self._outlets[0].resume(Envelope(value, None, count), index)
+
+        return go_on
+
+    # -- types ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def _makes_dicts(self) -> bool:
+        return self._output_type is dict or get_origin(self._output_type) is dict
+
+    def _with_conversion(self, processors: Sequence[Processor[Any, Any]]) -> list[Processor[Any, Any]]:
+        """Put the built-in conversion where a span would meet a dict, unless a processor of the author's makes dicts."""
+        result: list[Processor[Any, Any]] = []
+        current = self._input_type
+        is_converted = False
+        for processor in processors:
+            takes, gives = generic_arguments(type(processor), Processor, processor)
+            if not is_converted and _is_span(current) and _is_dict(takes):
+                result.append(SpanToDict())
+                is_converted = True
+            is_converted = is_converted or (_is_span(current) and _is_dict(gives))
+            result.append(processor)
+            current = gives if not isinstance(gives, TypeVar) else current
+        if self._makes_dicts and not is_converted and _is_span(self._input_type) and _is_span(_item_type(current)):
+            result.append(SpanToDict())
+        return result
+
+    def _check_types(self, processors: Sequence[Processor[Any, Any]], *, is_complete: bool) -> None:
+        current, giver = self._input_type, f"{self._owner} (its input)"
+        for processor in processors:
+            name = type(processor).__name__
+            takes, gives = generic_arguments(type(processor), Processor, processor)
+            is_convertible = _is_span(current) and _is_dict(takes)
+            if not (_fits(current, takes) or is_convertible):
+                raise PipelineTypeError(
+                    f"{self._owner}: {name} takes {_text(takes)} but comes after {giver}, which gives {_text(current)}"
+                )
+            if isinstance(gives, TypeVar):
+                gives = Any
+            current, giver = gives, name
+        if not is_complete:
+            return
+        if not (_fits(current, self._output_type) or _fits(_item_type(current), self._output_type)):
+            raise PipelineTypeError(
+                f"{self._owner}: exports {_text(self._output_type)} but {giver} gives {_text(current)}; "
+                f"add a processor that turns {_text(current)} into {_text(self._output_type)}"
+            )
+
+    # -- small parts ---------------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._is_fixed:
+            raise RuntimeError(f"{self._owner} has started; its processors cannot be changed any more")
+
+    def _index(self, position: int | None, before: str | None, after: str | None) -> int:
+        if sum(place is not None for place in (position, before, after)) > 1:
+            raise ValueError(f"{self._owner}: give one of position, before and after")
+        if position is not None:
+            if not -len(self._stages) <= position <= len(self._stages):
+                raise ValueError(f"{self._owner}: no position {position} among {len(self._stages)} processors")
+            return position
+        anchor = before or after
+        if anchor is None:
+            return len(self._stages)
+        for index, stage in enumerate(self._stages):
+            if stage.name == anchor:
+                return index if before else index + 1
+        raise ValueError(f"{self._owner}: no processor named {anchor!r}; there are: {self._names()}")
+
+    def _names(self) -> str:
+        return ", ".join(repr(stage.name) for stage in self._stages) or "none"
+
+
+def generic_arguments(cls: type, base: type, instance: object = None) -> tuple[Any, ...]:
+    """The type arguments with which `cls` (or `instance`, subscripted at construction) fills the parameters of `base`.
+
+    A parameter that stays open is its `TypeVar`.
+    """
+    subscripted = getattr(instance, "__orig_class__", None)
+    parameters = getattr(cls, "__parameters__", ())
+    known = dict(zip(parameters, get_args(subscripted), strict=False)) if subscripted else {}
+    return tuple(_substitute(argument, known) for argument in _arguments(cls, base))
+
+
+def _arguments(cls: type, base: type) -> tuple[Any, ...]:
+    if cls is base:
+        return tuple(getattr(base, "__parameters__", ()))
+    for parent in _original_bases(cls):
+        origin = get_origin(parent) or parent
+        if not (isinstance(origin, type) and issubclass(origin, base)):
+            continue
+        inner = _arguments(origin, base)
+        filled = dict(zip(getattr(origin, "__parameters__", ()), get_args(parent), strict=False))
+        return tuple(_substitute(argument, filled) for argument in inner)
+    return tuple(getattr(base, "__parameters__", ()))
+
+
+def _original_bases(cls: type) -> tuple[Any, ...]:
+    bases: tuple[Any, ...] = cls.__dict__.get("__orig_bases__", cls.__bases__)
+    return bases
+
+
+def _substitute(argument: Any, filled: dict[Any, Any]) -> Any:
+    if isinstance(argument, TypeVar):
+        return filled.get(argument, argument)
+    parameters = getattr(argument, "__parameters__", ())
+    if parameters:
+        return argument[tuple(filled.get(parameter, parameter) for parameter in parameters)]
+    return argument
+
+
+def _fits(given: Any, wanted: Any) -> bool:
+    """Whether a value of type `given` may be passed where `wanted` is expected; open and unknown types fit everything."""
+    if wanted is Any or given is Any or isinstance(wanted, TypeVar) or isinstance(given, TypeVar) or wanted is object:
+        return True
+    if _is_union(given):
+        return any(_fits(option, wanted) for option in get_args(given))
+    if _is_union(wanted):
+        return any(_fits(given, option) for option in get_args(wanted))
+    given_class, wanted_class = get_origin(given) or given, get_origin(wanted) or wanted
+    if not (isinstance(given_class, type) and isinstance(wanted_class, type)):
+        return True  # forward references and protocols without a class cannot be told
+    try:
+        is_fit = issubclass(given_class, wanted_class)
+    except TypeError:
+        return True
+    if is_fit and given_class is list and wanted_class is list and get_args(given) and get_args(wanted):
+        return _fits(get_args(given)[0], get_args(wanted)[0])
+    return is_fit
+
+
+def _is_union(candidate: Any) -> bool:
+    return get_origin(candidate) in (Union, types.UnionType)
+
+
+def _item_type(candidate: Any) -> Any:
+    arguments = get_args(candidate)
+    return arguments[0] if get_origin(candidate) is list and arguments else candidate
+
+
+def _is_span(candidate: Any) -> bool:
+    return isinstance(candidate, type) and issubclass(candidate, Span)
+
+
+def _is_dict(candidate: Any) -> bool:
+    return (get_origin(candidate) or candidate) is dict
+
+
+def _text(candidate: Any) -> str:
+    return candidate.__name__ if isinstance(candidate, type) and not get_args(candidate) else str(candidate)

@@ -1,0 +1,237 @@
+"""Span capture: START and END of a step become one span, on the thread that pushes them, once for all exporters."""
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from nat.data_models.intermediate_step import ROOT_PARENT_ID, IntermediateStepState
+from nat.data_models.span import Span
+from nat.observability.events import CapturedStep, Run, new_trace_id, span_id_of
+
+__all__ = ["CapturedSpan", "LooseCapture", "Recorder", "RunCapture"]
+
+
+class CapturedSpan:
+    """A step from START to END, not described yet.
+
+    Attributes:
+        start, end: Its first and last event. `end` is `None` if it never came; an END without a START is both.
+        run: The run it belongs to.
+        trace_id, span_id, parent_span_id: Ids; the parent is `None` for the root of a trace.
+        end_ns: When it ended, or was closed; nanoseconds since the epoch. Zero while it is open.
+        first_chunk_ns, chunk_count: When the first chunk came, and how many did.
+        described: The description, made once, on the telemetry thread.
+    """
+
+    __slots__ = (
+        "chunk_count",
+        "described",
+        "end",
+        "end_ns",
+        "first_chunk_ns",
+        "parent_span_id",
+        "run",
+        "span_id",
+        "start",
+        "trace_id",
+    )
+
+    def __init__(self, start: CapturedStep, run: Run) -> None:
+        self.start = start
+        self.end: CapturedStep | None = None
+        self.run = run
+        self.trace_id = run.trace_id
+        self.span_id = span_id_of(start.step_id)
+        self.parent_span_id = _parent_span_id(start, run)
+        self.end_ns = 0
+        self.first_chunk_ns: int | None = None
+        self.chunk_count = 0
+        self.described: Span | None = None
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether its END never came."""
+        return self.end is None
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it is the root of its run."""
+        return self.start.step_id == self.run.root_id
+
+
+class Recorder(Protocol):
+    """Takes what a capture gives: must return at once, on any thread."""
+
+    @property
+    def wants_steps(self) -> bool:
+        """Whether anybody takes single steps."""
+        ...
+
+    def record_step(self, step: CapturedStep, run: Run) -> None:
+        """Take one step event."""
+        ...
+
+    def record_span(self, span: CapturedSpan, run: Run) -> None:
+        """Take one finished span."""
+        ...
+
+    def record_end(self, run: Run) -> None:
+        """Take note that a run has ended."""
+        ...
+
+
+class RunCapture:
+    """Captures the steps of one run. Thread-safe.
+
+    Steps that come after the run's end are recorded all the same, except for the END of a span that the run's end closed.
+
+    Args:
+        run: The run that exporters see. A step of another run below it keeps that one's trace.
+        recorder: Takes the result.
+    """
+
+    def __init__(self, run: Run, recorder: Recorder) -> None:
+        self._run = run
+        self._recorder = recorder
+        self._open: dict[str, CapturedSpan] = {}
+        self._closed_by_end: set[str] = set()
+        self._lock = threading.Lock()
+
+    def on_step(self, step: CapturedStep) -> None:
+        """Record one step."""
+        if step.run is not None and step.run is not self._run and step.run.owner is self._recorder:
+            return  # a nested run of the same recorder has a capture of its own
+        self.take(step)
+
+    def take(self, step: CapturedStep) -> None:
+        """Record one step, whichever run it names."""
+        span = self._advance(step)
+        if self._recorder.wants_steps:
+            self._recorder.record_step(step, self._run)
+        if span is not None:
+            self._recorder.record_span(span, self._run)
+
+    def has_open(self, step_id: str) -> bool:
+        """Whether a span of that step is open."""
+        return step_id in self._open
+
+    def open_steps(self) -> list[CapturedStep]:
+        """The STARTs of all spans that are open now, in their order."""
+        with self._lock:
+            return [span.start for span in self._open.values()]
+
+    def close(self, now_ns: int) -> int:
+        """Record what is still open as incomplete; returns how many spans that were."""
+        with self._lock:
+            spans = list(self._open.values())
+            self._closed_by_end.update(self._open)
+            self._open.clear()
+        for span in spans:
+            span.end_ns = max(now_ns, span.start.time_ns)
+            self._recorder.record_span(span, self._run)
+        return len(spans)
+
+    def _advance(self, step: CapturedStep) -> CapturedSpan | None:
+        """Bring the step's span one event further; the span if this ended it."""
+        state = step.event_type.state
+        step_id = step.step_id
+        if state is IntermediateStepState.START:
+            span = CapturedSpan(step, step.run or self._run)
+            with self._lock:
+                former = self._open.pop(step_id, None)
+                self._open[step_id] = span
+            if former is not None:  # the same id started twice
+                former.end_ns = max(step.time_ns, former.start.time_ns)
+            return former
+        if state is IntermediateStepState.CHUNK:
+            with self._lock:
+                open_span = self._open.get(step_id)
+                if open_span is not None:
+                    open_span.chunk_count += 1
+                    if open_span.first_chunk_ns is None:
+                        open_span.first_chunk_ns = step.time_ns
+            if open_span is not None:
+                _take_place_of_start(step, open_span.start)
+            return None
+        with self._lock:
+            ended = self._open.pop(step_id, None)
+            if ended is None and step_id in self._closed_by_end:
+                return None
+        if ended is None:
+            ended = CapturedSpan(step, step.run or self._run)
+        else:
+            _take_place_of_start(step, ended.start)
+        ended.end = step
+        ended.end_ns = max(step.time_ns, ended.start.time_ns)
+        return ended
+
+
+class LooseCapture:
+    """Captures steps outside any run: each one that no other encloses begins a trace of its own. Thread-safe.
+
+    Args:
+        recorder: Takes the result.
+        find_capture: Finds the capture of a run in which a step is open: an END or a chunk may come from a thread that has
+            lost its run.
+    """
+
+    def __init__(self, recorder: Recorder, find_capture: Callable[[str], RunCapture | None]) -> None:
+        self._recorder = recorder
+        self._find_capture = find_capture
+        self._captures: dict[str, tuple[RunCapture, Run]] = {}
+        self._lock = threading.Lock()
+
+    def on_step(self, step: CapturedStep) -> None:
+        """Record one step, unless it belongs to a run."""
+        if step.run is not None:
+            return
+        state = step.event_type.state
+        with self._lock:
+            found = self._captures.get(step.step_id) or self._captures.get(step.parent_id)
+        if found is None and state is not IntermediateStepState.START:
+            run_capture = self._find_capture(step.step_id)
+            if run_capture is not None:
+                run_capture.take(step)
+                return
+        capture, run = found or self._begin()
+        if state is IntermediateStepState.START:
+            with self._lock:
+                self._captures[step.step_id] = (capture, run)
+        capture.take(step)
+        if state is IntermediateStepState.END:
+            with self._lock:
+                self._captures.pop(step.step_id, None)
+        if not capture.open_steps():
+            run.has_ended = True
+            self._recorder.record_end(run)
+
+    def close(self, now_ns: int) -> int:
+        """Record what is still open as incomplete; returns how many spans that were."""
+        with self._lock:
+            captures = {id(capture): (capture, run) for capture, run in self._captures.values()}
+            self._captures.clear()
+        closed = 0
+        for capture, run in captures.values():
+            closed += capture.close(now_ns)
+            run.has_ended = True
+            self._recorder.record_end(run)
+        return closed
+
+    def _begin(self) -> tuple[RunCapture, Run]:
+        run = Run(trace_id=new_trace_id(), owner=self._recorder)
+        return RunCapture(run, self._recorder), run
+
+
+def _take_place_of_start(step: CapturedStep, start: CapturedStep) -> None:
+    """An END or chunk from a context that has lost its step: it belongs where its START was."""
+    if step.parent_id == ROOT_PARENT_ID and step is not start:
+        step.parent_id = start.parent_id
+        step.function = step.function or start.function
+
+
+def _parent_span_id(start: CapturedStep, run: Run) -> int | None:
+    if start.parent_id != ROOT_PARENT_ID:
+        return span_id_of(start.parent_id)
+    if run.root_id is None or start.step_id == run.root_id:
+        return None
+    return span_id_of(run.root_id)
