@@ -1,0 +1,691 @@
+"""Registry: which exporter types there are, what configures each, and what builds it.
+
+Exporters become known by importing the module that registers them: directly, or through a Python entry point of an
+installed distribution. Entry points are metadata until a type is asked for: importing this module loads none.
+"""
+
+import importlib
+import inspect
+import logging
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from functools import cached_property, update_wrapper
+from importlib.metadata import distributions
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from nat.data_models.errors import ConfigurationError, Problem
+from nat.data_models.suggestion import closest
+from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+
+if TYPE_CHECKING:
+    from nat.builder.builder import Builder
+    from nat.observability.exporter.base_exporter import BaseExporter
+
+__all__ = [
+    "OWN_TYPES",
+    "Component",
+    "EntryPointRef",
+    "ExporterEntry",
+    "OwnType",
+    "RegisteredExporter",
+    "Registration",
+    "Registry",
+    "components",
+    "default_registry",
+    "install_command",
+    "missing_own_types",
+    "register_telemetry_exporter",
+    "registration_of",
+    "resolve",
+]
+
+logger = logging.getLogger(__name__)
+
+ENTRY_POINT_GROUPS = ("nat.components", "nat.plugins")
+
+ConfigT = TypeVar("ConfigT", bound=TelemetryExporterBaseConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnType:
+    """An exporter type that this project ships: `extra` of `nat-telemetry` installs it, None: the base install."""
+
+    type: str
+    distribution: str
+    extra: str | None
+    description: str
+
+
+OWN_TYPES = {
+    own.type: own
+    for own in (
+        OwnType("catalyst", "nat-telemetry-catalyst", "ragaai", "RagaAI Catalyst"),
+        OwnType("console", "nat-telemetry-core", None, "The terminal: a run as a tree, live"),
+        OwnType("file", "nat-telemetry-file", None, "A local file or directory, as JSON lines"),
+        OwnType("galileo", "nat-telemetry-galileo", "opentelemetry", "Galileo, through OTLP"),
+        OwnType("langfuse", "nat-telemetry-langfuse", "opentelemetry", "Langfuse, through OTLP"),
+        OwnType("langsmith", "nat-telemetry-langsmith", "opentelemetry", "LangSmith, through OTLP"),
+        OwnType("otelcollector", "nat-telemetry-otlp", "opentelemetry", "Any OpenTelemetry Collector or OTLP endpoint"),
+        OwnType("patronus", "nat-telemetry-patronus", "opentelemetry", "Patronus, through OTLP"),
+        OwnType("phoenix", "nat-telemetry-phoenix", "phoenix", "Arize Phoenix, through OTLP"),
+        OwnType("weave", "nat-telemetry-weave", "weave", "Weights & Biases Weave"),
+    )
+}
+_OWN_DISTRIBUTIONS = frozenset(own.distribution for own in OWN_TYPES.values())
+
+
+def install_command(type_name: str) -> str | None:
+    """Return the command that installs one of our own types, None for a type that is not ours."""
+    own = OWN_TYPES.get(type_name)
+    if own is None:
+        return None
+    return "pip install nat-telemetry" if own.extra is None else f'pip install "nat-telemetry[{own.extra}]"'
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPointRef:
+    """One entry point of an installed distribution, as its metadata says; `value` is a module or `module:attribute`."""
+
+    name: str
+    value: str
+    group: str
+    distribution: str
+    version: str
+
+    @property
+    def module(self) -> str:
+        """The module to import."""
+        return self.value.partition(":")[0].strip()
+
+    def load(self) -> ModuleType:
+        """Import the module, and check that the attribute exists if one is named; nothing is called."""
+        module = importlib.import_module(self.module)
+        target: Any = module
+        for attribute in filter(None, self.value.partition(":")[2].split("[")[0].strip().split(".")):
+            target = getattr(target, attribute)
+        return module
+
+    def provides(self, module: str) -> bool:
+        """Return whether a module belongs to the plugin that this entry point names."""
+        package = self.module.rpartition(".")[0]
+        inside = [self.module, package] if package not in ("", "nat", "nat.plugins") else [self.module]
+        return any(module == name or module.startswith(f"{name}.") for name in inside)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """An exporter type with its configuration class and the function that builds the exporter.
+
+    Attributes:
+        build: Given the configuration and a `Builder` (or None), an async context manager that yields the exporter.
+        module: Where the registration function is defined.
+        source: The file of that module.
+        distribution, version: Of the installed distribution it came from; None if it is not known to come from one.
+        description: First line of the configuration class's docstring.
+    """
+
+    type_name: str
+    config_type: type[TelemetryExporterBaseConfig]
+    build: "RegisteredExporter[Any]"
+    module: str
+    source: str
+    distribution: str | None
+    version: str | None
+    description: str
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this project ships it."""
+        return self.distribution in _OWN_DISTRIBUTIONS
+
+    @property
+    def owner(self) -> str:
+        """Who registered it, for messages."""
+        return f"module {self.module}" if self.distribution is None else f"{self.distribution} (module {self.module})"
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterEntry:
+    """One entry under `general.telemetry.tracing`, ready to be built."""
+
+    name: str
+    config: TelemetryExporterBaseConfig
+    registration: Registration
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One row of the component list.
+
+    Attributes:
+        package: The distribution, or the module of a type registered by import.
+        version: Of the distribution.
+        loads: Whether the module that provides it could be imported.
+        reason: Why it does not load, or why it is not used although it does.
+        registration: What was registered, if it loads.
+    """
+
+    package: str
+    version: str | None
+    kind: str
+    type: str
+    description: str
+    loads: bool
+    reason: str | None
+    registration: Registration | None
+
+
+class RegisteredExporter(Generic[ConfigT]):
+    """A registration function as an async context manager: `async with queue_exporter(config, builder) as exporter:`.
+
+    The function runs up to its `yield` on entering and from there on leaving. An exception of the body is never thrown
+    into the function, so a `try` around its `yield` only sees errors of its own exporter.
+
+    Attributes:
+        config_type: The configuration class it was registered with.
+        type_name: What a workflow file writes after `_type:`.
+    """
+
+    def __init__(
+        self, function: "Callable[[ConfigT, Builder], AsyncIterator[BaseExporter]]", config_type: type[ConfigT]
+    ) -> None:
+        update_wrapper(self, function)
+        self._function = function
+        self.config_type = config_type
+        self.type_name = config_type.static_type()
+
+    def __call__(
+        self, config: ConfigT, builder: "Builder | None" = None
+    ) -> "AbstractAsyncContextManager[BaseExporter]":
+        """Return the context manager that builds and tears down one exporter.
+
+        Raises:
+            TypeError: On entering, what the function yields is not an exporter, or it yields none; on leaving, it
+                yields a second one.
+        """
+        return _BuiltExporter(self._function(config, builder), self._label)  # type: ignore[arg-type]  # tests pass None
+
+    def __repr__(self) -> str:
+        return f"<registered exporter {self.type_name!r}: {self._label}>"
+
+    @property
+    def _label(self) -> str:
+        return f"{self._function.__module__}.{self._function.__qualname__}"
+
+
+class _BuiltExporter(AbstractAsyncContextManager["BaseExporter"]):
+    def __init__(self, generator: "AsyncIterator[BaseExporter]", label: str) -> None:
+        self._generator = generator
+        self._label = label
+
+    async def __aenter__(self) -> "BaseExporter":
+        from nat.observability.exporter.base_exporter import BaseExporter
+
+        try:
+            exporter = await anext(self._generator)
+        except StopAsyncIteration:
+            raise TypeError(f"{self._label} yields nothing, expected exactly one exporter") from None
+        if isinstance(exporter, BaseExporter):
+            return exporter
+        await self._close()
+        raise TypeError(
+            f"{self._label} yields {type(exporter).__module__}.{type(exporter).__qualname__}, expected an exporter: "
+            "an instance of RawExporter, SpanExporter or another subclass of BaseExporter"
+        )
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await anext(self._generator)
+        except StopAsyncIteration:
+            return
+        await self._close()
+        raise TypeError(f"{self._label} yields a second time, expected exactly one exporter")
+
+    async def _close(self) -> None:
+        await self._generator.aclose()  # type: ignore[attr-defined]  # it is an async generator: checked at registration
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """What loading an entry point gave; `is_done` is set once it is known."""
+
+    thread: int = field(default_factory=threading.get_ident)
+    is_done: threading.Event = field(default_factory=threading.Event)
+    error: str | None = None
+    missing_module: str | None = None
+
+
+_loading: ContextVar[EntryPointRef | None] = ContextVar("nat_loading_entry_point", default=None)
+
+
+class _Metadata:
+    """The entry points of our groups, of all distributions found on `sys.path` when it was made."""
+
+    def __init__(self) -> None:
+        self.path = _current_path()
+        self.entry_points = list(_entry_points())
+
+    @cached_property
+    def by_name(self) -> dict[str, list[EntryPointRef]]:
+        found: dict[str, list[EntryPointRef]] = {}
+        for entry_point in self.entry_points:
+            found.setdefault(entry_point.name, []).append(entry_point)
+        return found
+
+    def provider(self, module: str) -> EntryPointRef | None:
+        exact = [entry_point for entry_point in self.entry_points if entry_point.module == module]
+        near = exact or [entry_point for entry_point in self.entry_points if entry_point.provides(module)]
+        return near[0] if len({entry_point.distribution for entry_point in near}) == 1 else None
+
+
+class Registry:
+    """All exporter types known to a process. Thread-safe; nothing is locked while a plugin is imported."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._claims: dict[str, list[Registration]] = {}
+        self._loaded: dict[EntryPointRef, _Loaded] = {}
+        self._announced: set[tuple[str, str]] = set()
+        self._metadata_cache: _Metadata | None = None
+
+    def register(self, exporter: RegisteredExporter[Any]) -> None:
+        """Add a registered exporter.
+
+        Raises:
+            ValueError: Another module has registered the type; not while an entry point is being loaded, where the
+                conflict is listed and becomes an error when the type is used.
+        """
+        entry_point = _loading.get()
+        registration = _registration(exporter, entry_point)
+        with self._lock:
+            self._add(registration, is_loading=entry_point is not None)
+        logger.debug("registered exporter type %r: %s", registration.type_name, registration.owner)
+
+    def resolve(self, type_name: str) -> Registration:
+        """Return what is registered under a type name, loading the plugin that provides it if need be.
+
+        Raises:
+            ConfigurationError: No plugin provides it, or several do.
+        """
+        self._load_named(type_name)
+        claims = self._claims_of(type_name)
+        if not claims:
+            self._load_all()
+            claims = self._claims_of(type_name)
+        if not claims and self._has_new_metadata():
+            return self.resolve(type_name)
+        if not claims:
+            raise ConfigurationError(Problem(self._unknown_type(type_name)))
+        users = [claim for claim in claims if not claim.is_ours]
+        rivals = _owners(users)
+        if len(rivals) > 1:
+            raise ConfigurationError(
+                Problem(
+                    f"type {type_name!r} is in conflict: {_and(rivals)} provide it; uninstall or rename all but one"
+                )
+            )
+        if users:
+            self._announce_override(users[0])
+        return (users or claims)[0]
+
+    def registration_of(self, config: TelemetryExporterBaseConfig) -> Registration:
+        """Return the registration of a configuration object's own class, whoever else claims its type name.
+
+        Raises:
+            ConfigurationError: The class was not registered, or is abstract.
+        """
+        config_type = type(config)
+        if config_type.is_abstract():
+            raise ConfigurationError(
+                Problem(f"{config_type.__qualname__} is abstract, expected a class with a name: "
+                        f"class {config_type.__name__}(…, name=\"…\")")
+            )  # fmt: skip
+        found = self._claim_by_class(config_type)
+        if found is None:
+            self._load_named(config_type.static_type(), with_ours=True)
+            found = self._claim_by_class(config_type)
+        if found is not None:
+            return found
+        raise ConfigurationError(
+            Problem(
+                f"no exporter is registered for {config_type.__module__}.{config_type.__qualname__}; import the module "
+                f"that holds its @register_telemetry_exporter(config_type={config_type.__name__}) function first"
+            )
+        )
+
+    def components(self) -> list[Component]:
+        """Load every plugin and return a row for each type, and for each plugin that does not load, by type."""
+        self._load_all()
+        with self._lock:
+            claims = [claim for type_name in self._claims for claim in self._claims_of(type_name)]
+            failures = [
+                (entry_point, loaded) for entry_point, loaded in self._loaded.items() if loaded.error is not None
+            ]
+        rows = [self._row(claim) for claim in claims]
+        rows += [_failed_row(entry_point, loaded) for entry_point, loaded in failures]
+        return sorted(rows, key=lambda row: (row.type, row.package))
+
+    def known_types(self) -> list[str]:
+        """Return the type names registered so far, sorted; loads nothing."""
+        with self._lock:
+            return sorted(name for name, claims in self._claims.items() if claims)
+
+    def missing_own_types(self) -> list[OwnType]:
+        """Return those of our own types whose distribution is not installed; loads nothing."""
+        installed = {entry_point.distribution for entry_point in self._metadata().entry_points}
+        known = self.known_types()
+        return [own for own in OWN_TYPES.values() if own.distribution not in installed and own.type not in known]
+
+    @contextmanager
+    def preserved(self) -> Iterator["Registry"]:
+        """Undo on leaving whatever is registered or loaded meanwhile; for tests."""
+        with self._lock:
+            claims = {name: list(found) for name, found in self._claims.items()}
+            loaded, announced = dict(self._loaded), set(self._announced)
+        try:
+            yield self
+        finally:
+            with self._lock:
+                self._claims, self._loaded, self._announced = claims, loaded, announced
+                self._metadata_cache = None
+
+    def _add(self, new: Registration, *, is_loading: bool) -> None:
+        claims = self._claims.setdefault(new.type_name, [])
+        for position, old in enumerate(claims):
+            if _is_same_module(old, new):
+                claims[position] = new
+                if old.build is not new.build:
+                    logger.warning(
+                        "exporter type %r is registered again by module %s; the new one counts",
+                        new.type_name,
+                        new.module,
+                    )
+                return
+        if not claims:
+            claims.append(new)
+            return
+        claims[:] = [self._identified(claim) for claim in claims]
+        new = self._identified(new)
+        rivals = [] if new.is_ours else [claim for claim in claims if not claim.is_ours]
+        if rivals and not is_loading:
+            raise ValueError(
+                f"exporter type {new.type_name!r} is registered by {rivals[0].owner} already, "
+                f"so {new.owner} cannot register it too; choose another name"
+            )
+        claims.append(new)
+        user = next((claim for claim in claims if not claim.is_ours), None)
+        if user is not None:
+            self._announce_override(user)
+
+    def _announce_override(self, user: Registration) -> None:
+        """Say once that a registration is used instead of ours of the same name."""
+        own = OWN_TYPES.get(user.type_name)
+        with self._lock:
+            key = (user.type_name, user.module)
+            is_news = own is not None and key not in self._announced and self._has_own(user.type_name)
+            if is_news:
+                self._announced.add(key)
+        if is_news:
+            logger.info("exporter type %r: %s is used instead of the built-in one", user.type_name, user.owner)
+
+    def _has_own(self, type_name: str) -> bool:
+        named = self._metadata().by_name.get(type_name, [])
+        return any(entry_point.distribution in _OWN_DISTRIBUTIONS for entry_point in named) or any(
+            claim.is_ours for claim in self._claims.get(type_name, [])
+        )
+
+    def _claims_of(self, type_name: str) -> list[Registration]:
+        with self._lock:
+            claims = self._claims.get(type_name, [])
+            claims[:] = [self._identified(claim) for claim in claims]
+            return list(claims)
+
+    def _claim_by_class(self, config_type: type[TelemetryExporterBaseConfig]) -> Registration | None:
+        claims = self._claims_of(config_type.static_type())
+        return next((claim for claim in claims if claim.config_type is config_type), None)
+
+    def _identified(self, registration: Registration) -> Registration:
+        """Return the registration with the distribution its module came from, if one can be told."""
+        if registration.distribution is not None:
+            return registration
+        provider = self._metadata().provider(registration.module)
+        if provider is None:
+            return registration
+        return replace(registration, distribution=provider.distribution, version=provider.version)
+
+    def _metadata(self) -> _Metadata:
+        with self._lock:
+            if self._metadata_cache is None or self._metadata_cache.path != _current_path():
+                self._metadata_cache = _Metadata()
+            return self._metadata_cache
+
+    def _has_new_metadata(self) -> bool:
+        """Look again for what was installed meanwhile; return whether there is any."""
+        importlib.invalidate_caches()
+        with self._lock:
+            self._metadata_cache = None
+            return any(entry_point not in self._loaded for entry_point in self._metadata().entry_points)
+
+    def _load_named(self, type_name: str, *, with_ours: bool = False) -> None:
+        """Load the entry points whose name is the type; ours only if nobody else provides it."""
+        named = self._metadata().by_name.get(type_name, [])
+        others = [entry_point for entry_point in named if entry_point.distribution not in _OWN_DISTRIBUTIONS]
+        ours = [entry_point for entry_point in named if entry_point.distribution in _OWN_DISTRIBUTIONS]
+        for entry_point in others:
+            self._load(entry_point)
+        if with_ours or not self._claims_of(type_name):
+            for entry_point in ours:
+                self._load(entry_point)
+
+    def _load_all(self) -> None:
+        for entry_point in self._metadata().entry_points:
+            self._load(entry_point)
+
+    def _load(self, entry_point: EntryPointRef) -> None:
+        with self._lock:
+            loaded = self._loaded.get(entry_point)
+            is_new = loaded is None
+            if loaded is None:
+                loaded = self._loaded[entry_point] = _Loaded()
+        if not is_new:
+            if loaded.thread != threading.get_ident():  # else: the plugin itself asks, while it is being imported
+                loaded.is_done.wait()
+            return
+        token = _loading.set(entry_point)
+        try:
+            module = entry_point.load()
+            self._adopt(module, entry_point)
+        except (Exception, SystemExit) as error:  # the edge of someone else's code
+            loaded.error = f"{type(error).__name__}: {error}".strip().removesuffix(":")
+            loaded.missing_module = error.name if isinstance(error, ModuleNotFoundError) else None
+            logger.warning(
+                "%s: plugin %r (%s) does not load, its exporters cannot be used: %s",
+                entry_point.distribution, entry_point.name, entry_point.module, loaded.error,
+            )  # fmt: skip
+        else:
+            logger.debug("loaded %s of %s", entry_point.module, entry_point.distribution)
+        finally:
+            _loading.reset(token)
+            loaded.is_done.set()
+
+    def _adopt(self, module: ModuleType, entry_point: EntryPointRef) -> None:
+        """Register what a module decorated when it was imported, if this registry does not hold it."""
+        with self._lock:
+            known = {(claim.type_name, claim.module) for claims in self._claims.values() for claim in claims}
+        for value in list(vars(module).values()):
+            if not isinstance(value, RegisteredExporter) or not entry_point.provides(value.__module__):
+                continue
+            if (value.type_name, value.__module__) not in known:
+                self.register(value)
+
+    def _row(self, claim: Registration) -> Component:
+        claims = self._claims_of(claim.type_name)
+        users = [other for other in claims if not other.is_ours]
+        rivals = [owner for owner in _owners(users) if owner != claim.owner]
+        reason = None
+        if claim.is_ours and users:
+            reason = f"not used: {_and(_owners(users))} provides this type too"
+        elif rivals:
+            reason = f"in conflict: {_and(rivals)} provides this type too"
+        return Component(
+            package=claim.distribution or claim.module,
+            version=claim.version,
+            kind="tracing",
+            type=claim.type_name,
+            description=claim.description,
+            loads=True,
+            reason=reason,
+            registration=claim,
+        )
+
+    def _unknown_type(self, type_name: str) -> str:
+        known = self.known_types()
+        own = OWN_TYPES.get(type_name)
+        message = f"no exporter of type {type_name!r}; known: {', '.join(known) or 'none'}"
+        failures = [(entry_point, loaded) for entry_point, loaded in self._loaded.items() if loaded.error is not None]
+        named = [(entry_point, loaded) for entry_point, loaded in failures if entry_point.name == type_name]
+        if named:
+            entry_point, loaded = named[0]
+            message = f"exporter type {type_name!r} of {entry_point.distribution} does not load: {loaded.error}"
+            if own is not None and loaded.missing_module is not None:
+                return f"{message}; {install_command(type_name)}"
+            return f"{message}; repair or uninstall {entry_point.distribution}"
+        if own is not None:
+            return f"{message}. {own.type!r} is not installed: {install_command(type_name)}"
+        meant = closest(type_name, {*known, *OWN_TYPES})
+        if meant in known:
+            message += f". Did you mean {meant!r}?"
+        elif meant is not None:
+            message += f". Did you mean {meant!r}? It is not installed: {install_command(meant)}"
+        message += ". An exporter of your own must be registered: name the module that does so under plugins:"
+        for entry_point, loaded in failures:
+            message += f". {entry_point.distribution} does not load ({loaded.error}) and may have provided it"
+        return message
+
+
+def register_telemetry_exporter(
+    *, config_type: type[ConfigT]
+) -> "Callable[[Callable[[ConfigT, Builder], AsyncIterator[Any]]], RegisteredExporter[ConfigT]]":
+    """Register an async generator function that builds the exporter of a configuration class.
+
+    The function takes `(config, builder)` and yields exactly one exporter; what it does after the `yield` runs at
+    teardown. Imports that cost time belong inside it. It stays callable: see `RegisteredExporter`.
+
+    Registering a type again from the same module replaces it, with a warning; a type that this project ships can be
+    registered by anybody, whose registration is then used instead.
+
+    Raises:
+        TypeError: `config_type` is not a named configuration class, or what is decorated is no async generator
+            function.
+        ValueError: Another module has registered the type.
+    """
+    if not (isinstance(config_type, type) and issubclass(config_type, TelemetryExporterBaseConfig)):
+        raise TypeError(f"config_type must be a subclass of TelemetryExporterBaseConfig, got {config_type!r}")
+    if config_type.is_abstract():
+        raise TypeError(
+            f"{config_type.__qualname__} has no name and cannot be registered; "
+            f'write class {config_type.__name__}(…, name="…")'
+        )
+
+    def decorate(function: "Callable[[ConfigT, Builder], AsyncIterator[Any]]") -> RegisteredExporter[ConfigT]:
+        if not inspect.isasyncgenfunction(function):
+            name = getattr(function, "__qualname__", repr(function))
+            raise TypeError(
+                f"{name} is not an async generator function; write `async def {name}(config, builder):` "
+                "and `yield` the exporter"
+            )
+        exporter = RegisteredExporter(function, config_type)
+        default_registry.register(exporter)
+        return exporter
+
+    return decorate
+
+
+default_registry = Registry()
+"""The registry of this process: what the decorator adds to."""
+
+resolve = default_registry.resolve
+registration_of = default_registry.registration_of
+components = default_registry.components
+missing_own_types = default_registry.missing_own_types
+
+
+def _registration(exporter: RegisteredExporter[Any], entry_point: EntryPointRef | None) -> Registration:
+    config_type = exporter.config_type
+    function = exporter.__wrapped__  # type: ignore[attr-defined]  # set by update_wrapper
+    documentation = config_type.__doc__ or exporter.__doc__ or ""
+    return Registration(
+        type_name=exporter.type_name,
+        config_type=config_type,
+        build=exporter,
+        module=function.__module__,
+        source=function.__code__.co_filename,
+        distribution=None if entry_point is None else entry_point.distribution,
+        version=None if entry_point is None else entry_point.version,
+        description=next(iter(documentation.strip().splitlines()), ""),
+    )
+
+
+def _failed_row(entry_point: EntryPointRef, loaded: _Loaded) -> Component:
+    own = OWN_TYPES.get(entry_point.name)
+    return Component(
+        package=entry_point.distribution,
+        version=entry_point.version,
+        kind="tracing",
+        type=entry_point.name,
+        description="" if own is None else own.description,
+        loads=False,
+        reason=loaded.error,
+        registration=None,
+    )
+
+
+def _entry_points() -> Iterator[EntryPointRef]:
+    """Yield the entry points of our groups, each once, in the order of `sys.path`.
+
+    Only the metadata of distributions that have such entry points is parsed.
+    """
+    seen: set[tuple[str, str, str]] = set()
+    versions: dict[str, str] = {}
+    for distribution in distributions():
+        text = distribution.read_text("entry_points.txt")
+        if text is None or not any(f"[{group}]" in text for group in ENTRY_POINT_GROUPS):
+            continue
+        name, version = distribution.metadata["Name"], distribution.version
+        if versions.setdefault(name, version) != version:
+            continue  # hidden behind one that comes first on sys.path
+        try:
+            found = list(distribution.entry_points)
+        except (TypeError, ValueError) as error:  # a line that is not `name = value`
+            logger.warning("%s: its entry_points.txt cannot be read, its plugins cannot be used: %s", name, error)
+            continue
+        for entry_point in found:
+            key = (name, entry_point.name, entry_point.value)
+            if entry_point.group in ENTRY_POINT_GROUPS and key not in seen:
+                seen.add(key)
+                yield EntryPointRef(entry_point.name, entry_point.value, entry_point.group, name, version)
+
+
+def _current_path() -> tuple[str, ...]:
+    return tuple(sys.path)
+
+
+def _is_same_module(old: Registration, new: Registration) -> bool:
+    """Return whether both come from one module, which may have been imported under two names."""
+    return old.module == new.module or (old.source == new.source and not old.source.startswith("<"))
+
+
+def _owners(claims: list[Registration]) -> list[str]:
+    return list(dict.fromkeys(claim.owner for claim in claims))
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(names)
