@@ -26,7 +26,7 @@ from nat.data_models.intermediate_step import (
 from nat.data_models.invocation_node import InvocationNode
 from nat.data_models.token_usage import TokenUsageBaseModel
 from nat.observability.snapshot import Json, Snapshot, restore, snapshot
-from nat.utils.reactive.subject import Subject
+from nat.utils.reactive.subject import OnComplete, OnError, Subject, guarded
 
 __all__ = [
     "CapturedError",
@@ -280,17 +280,22 @@ class EventStream(Subject[IntermediateStep]):
         self._outer = outer
         self._run = run
         self._listeners: tuple[StepListener, ...] = ()
+        self._signals: dict[StepListener, tuple[OnError | None, OnComplete | None]] = {}
         self._listeners_lock = threading.Lock()
 
-    def attach(self, listener: StepListener) -> None:
-        """Pass every step from now on to `listener`."""
+    def attach(
+        self, listener: StepListener, on_error: OnError | None = None, on_complete: OnComplete | None = None
+    ) -> None:
+        """Pass every step from now on to `listener`, and the stream's signals to the callbacks."""
         with self._listeners_lock:
             self._listeners += (listener,)
+            self._signals[listener] = (on_error, on_complete)
 
     def detach(self, listener: StepListener) -> None:
         """Pass nothing more to `listener`."""
         with self._listeners_lock:
             self._listeners = tuple(kept for kept in self._listeners if kept is not listener)
+            self._signals.pop(listener, None)
 
     @property
     def is_heard(self) -> bool:
@@ -320,6 +325,20 @@ class EventStream(Subject[IntermediateStep]):
         """Push a finished step as it is, with the parent it names. Never raises."""
         if self.is_heard:
             self.emit(capture_step(value, self._run), value)
+
+    def on_error(self, exc: BaseException) -> None:
+        """Tell every subscriber and listener of an error; the stream goes on."""
+        super().on_error(exc)
+        for on_error, _ in list(self._signals.values()):
+            if on_error is not None:
+                guarded(on_error, exc)
+
+    def on_complete(self) -> None:
+        """End the stream for its subscribers, and tell listeners so."""
+        super().on_complete()
+        for _, on_complete in list(self._signals.values()):
+            if on_complete is not None:
+                guarded(on_complete)
 
 
 def capture_step(step: IntermediateStep, run: Run | None) -> CapturedStep:

@@ -157,6 +157,11 @@ class Pipeline:
         self._running = processors
         self._is_fixed = True
 
+    def release_for_changes(self) -> None:
+        """Allow changes again."""
+        self._is_fixed = False
+        self._running = []
+
     # -- running -------------------------------------------------------------------------------------------------------
 
     @property

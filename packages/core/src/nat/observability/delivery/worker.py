@@ -28,7 +28,6 @@ Entry = tuple[CapturedStep | CapturedSpan | None, Run]
 """What is offered to a lane: an item and its run; without an item, the end of the run."""
 
 _ABORT_TIMEOUT_S = 1.0  # for cancelled tasks to end; one that does not is left behind
-_CHUNK_LIMIT = 64  # items that one task sends in turn, so that a task is not made for each
 
 
 class LaneExporter(Protocol):
@@ -74,19 +73,20 @@ class LaneExporter(Protocol):
 class _RunInLane:
     """What a lane keeps of one run: the exporter's copy, its context, and how many items are on their way."""
 
-    __slots__ = ("context", "exporter", "in_flight", "run")
+    __slots__ = ("context", "exporter", "has_ended", "in_flight", "run")
 
     def __init__(self, run: Run, exporter: LaneExporter, context: contextvars.Context | None) -> None:
         self.run = run
         self.exporter = exporter
         self.context = context
         self.in_flight = 0
+        self.has_ended = False
 
 
 class Lane:
     """Takes one exporter's items through its pipeline to its backend, and accounts for each of them.
 
-    `offer` may be called from any thread; everything else runs on the loop in which `open` was awaited. The pipeline takes one
+    `offer` may be called from any thread; everything else runs on the loop in which `open` was called. The pipeline takes one
     item at a time, in order. `export_processed` runs with bounded concurrency; with 1, the order of items is kept.
 
     Args:
@@ -139,6 +139,8 @@ class Lane:
         self._offer_lock = threading.Lock()
         self._closing = asyncio.Event()
         self._refuse_reason = ""
+        self._is_exporting = False
+        self._is_flushing_copies = False
         self._is_aborted = False
         self._is_over = False
         self._closed: asyncio.Task[None] | None = None
@@ -170,8 +172,8 @@ class Lane:
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
-    async def open(self) -> None:
-        """Begin to take what was offered; must be awaited in the loop that is to run the exporter."""
+    def open(self) -> None:
+        """Begin to take what was offered; must be called in the loop that is to run the exporter."""
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._thread_id = threading.get_ident()
@@ -214,6 +216,7 @@ class Lane:
         try:
             async with asyncio.timeout(timeout_s):
                 await self.flush()
+                self._is_flushing_copies = True
                 for state in list(self._runs.values()):
                     self._end_run(state)
                 if pipeline is not None and pipeline.is_last(self):
@@ -234,6 +237,7 @@ class Lane:
         if tasks:
             await asyncio.wait(tasks, timeout=_ABORT_TIMEOUT_S)
         self._is_over = True
+        self._is_flushing_copies = False
         if self._group_timer is not None:
             self._group_timer.cancel()
         left = self._discard()
@@ -315,13 +319,17 @@ class Lane:
         runs_foreign_code = self._exporter.has_own_export or pipeline is None or not pipeline.is_empty
         for run, run_entries in by_run.items():
             state = self._state(run)
-            if state is None or state.context is None or not runs_foreign_code:
+            if state is None:
+                await self._feed_next(len(run_entries), None)
+                continue
+            state.in_flight += 1  # the run is not over while its items are being taken
+            if state.context is None or not runs_foreign_code:
                 await self._feed_next(len(run_entries), state)
             else:
                 assert self._loop is not None
                 await self._loop.create_task(self._feed_next(len(run_entries), state), context=state.context)
-            if state is not None and state.run.has_ended:
-                self._end_when_done(state)
+            state.in_flight -= 1
+            self._end_when_done(state)
 
     async def _feed_next(self, count: int, state: _RunInLane | None) -> None:
         """Take the next `count` entries, all of one run, into the pipeline."""
@@ -330,6 +338,8 @@ class Lane:
         for _ in range(count):
             item, run = self._taking.popleft()
             if item is None:
+                if state is not None:
+                    state.has_ended = True
                 continue
             value = to_intermediate_step(item) if isinstance(item, CapturedStep) else described_copy(item)
             if has_own_export or pipeline is None:
@@ -341,6 +351,7 @@ class Lane:
         """Pass one item to the exporter's own `export`, and what that submits into the pipeline."""
         exporter = self._exporter if state is None else state.exporter
         pipeline = self._exporter.pipeline
+        self._is_exporting = True
         try:
             exporter.export(value)
         except Exception as exc:
@@ -349,6 +360,8 @@ class Lane:
                 self.ledger.reject()
             self._submitted.clear()
             return
+        finally:
+            self._is_exporting = False
         if pipeline is None:
             self.ledger.deliver()
             return
@@ -375,11 +388,15 @@ class Lane:
     # -- what the pipeline needs: its outlet ---------------------------------------------------------------------------
 
     def submit(self, item: Any) -> None:
-        """Put an item into the pipeline: what `export` does with what it is given."""
-        if self._accepts_on_submit:
-            self.ledger.accept()
-        self._submitted.append(Envelope(item, None))
-        self._wake.set()
+        """Put an item into the pipeline: what `export` does with what it is given. May be called from any thread."""
+        with self._offer_lock:
+            if self._refuse_reason and not self._is_flushing_copies:
+                self.ledger.refuse(self._refuse_reason)
+                return
+            if self._accepts_on_submit or not self._is_exporting:
+                self.ledger.accept()
+            self._submitted.append(Envelope(item, None))
+        self._notify()
 
     def put(self, envelope: Envelope) -> None:
         """Take an output of the pipeline."""
@@ -436,7 +453,7 @@ class Lane:
         assert self._loop is not None
         while self._send_queue and len(self._senders) < self._options.concurrency and not self._is_aborted:
             share = len(self._send_queue) // self._options.concurrency
-            limit = max(1, min(_CHUNK_LIMIT, share))
+            limit = max(1, min(self._options.batch_size, share))
             first = self._send_queue.popleft()
             chunk = deque([first])
             while len(chunk) < limit and self._send_queue and self._send_queue[0].run is first.run:
@@ -579,7 +596,7 @@ class Lane:
         return state
 
     def _end_when_done(self, state: _RunInLane) -> None:
-        if state.run.has_ended and state.in_flight == 0:
+        if state.has_ended and state.in_flight == 0:
             self._end_run(state)
 
     def _end_run(self, state: _RunInLane) -> None:

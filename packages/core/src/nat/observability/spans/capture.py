@@ -88,12 +88,13 @@ class RunCapture:
     Args:
         run: The run that exporters see. A step of another run below it keeps that one's trace.
         recorder: Takes the result.
+        open_spans: Where open spans are kept, by step id; a new dict if not given.
     """
 
-    def __init__(self, run: Run, recorder: Recorder) -> None:
+    def __init__(self, run: Run, recorder: Recorder, open_spans: dict[str, CapturedSpan] | None = None) -> None:
         self._run = run
         self._recorder = recorder
-        self._open: dict[str, CapturedSpan] = {}
+        self._open: dict[str, CapturedSpan] = {} if open_spans is None else open_spans
         self._closed_by_end: set[str] = set()
         self._lock = threading.Lock()
 
@@ -110,6 +111,8 @@ class RunCapture:
             self._recorder.record_step(step, self._run)
         if span is not None:
             self._recorder.record_span(span, self._run)
+        if self._run.has_ended:  # late: whoever released the run has to do so again
+            self._recorder.record_end(self._run)
 
     def has_open(self, step_id: str) -> bool:
         """Whether a span of that step is open."""

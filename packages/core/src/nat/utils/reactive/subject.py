@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-__all__ = ["Subject", "Subscription"]
+__all__ = ["OnComplete", "OnError", "OnNext", "Subject", "Subscription", "guarded"]
 
 _log = logging.getLogger("nat.observability.stream")
 
@@ -53,19 +53,19 @@ class Subject(Generic[T]):
                 self._observers += (observer,)
                 return Subscription(lambda: self._remove(observer))
         if on_complete is not None:
-            _guarded(on_complete)
+            guarded(on_complete)
         return Subscription(lambda: None)
 
     def on_next(self, value: T) -> None:
         """Push one value; ignored after completion."""
         for on_next, _, _ in self._observers:
-            _guarded(on_next, value)
+            guarded(on_next, value)
 
     def on_error(self, exc: BaseException) -> None:
         """Tell every subscriber of an error; the subject goes on."""
         for _, on_error, _ in self._observers:
             if on_error is not None:
-                _guarded(on_error, exc)
+                guarded(on_error, exc)
 
     def on_complete(self) -> None:
         """End the stream: subscribers are told once and released."""
@@ -74,7 +74,7 @@ class Subject(Generic[T]):
             self._is_complete = True
         for _, _, on_complete in observers:
             if on_complete is not None:
-                _guarded(on_complete)
+                guarded(on_complete)
 
     @property
     def has_subscribers(self) -> bool:
@@ -86,7 +86,8 @@ class Subject(Generic[T]):
             self._observers = tuple(kept for kept in self._observers if kept is not observer)
 
 
-def _guarded(call: Callable[..., object], *args: object) -> None:
+def guarded(call: Callable[..., object], *args: object) -> None:
+    """Call somebody else's function; its exception is logged and goes no further."""
     try:
         call(*args)
     except Exception:
