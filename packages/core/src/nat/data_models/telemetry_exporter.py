@@ -201,10 +201,12 @@ class DeliveryConfigMixin(BaseModel):
     """How long and how often an exporter tries to send; a mixin for configuration classes."""
 
     timeout: float = Field(
-        default=10.0, gt=0, allow_inf_nan=False, description="Seconds that one attempt to send may take."
+        default=60.0, gt=0, allow_inf_nan=False, description="Seconds that one attempt to send may take."
     )
-    retries: int = Field(
-        default=3, ge=0, description="How often sending is tried again after a failure that may pass; 0: never."
+    retries: int | None = Field(
+        default=None,
+        ge=0,
+        description="How often sending is tried again after a failure that may pass; unset: until delivery gives up.",
     )
 
 

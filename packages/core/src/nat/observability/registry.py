@@ -323,7 +323,7 @@ class Registry:
         if not claims and self._has_new_metadata():
             return self.resolve(type_name)
         if not claims:
-            raise ConfigurationError(Problem(self._unknown_type(type_name)))
+            raise ConfigurationError(self._unknown_type(type_name))
         users = [claim for claim in claims if not claim.is_ours]
         rivals = _owners(users)
         if len(rivals) > 1:
@@ -546,29 +546,30 @@ class Registry:
             registration=claim,
         )
 
-    def _unknown_type(self, type_name: str) -> str:
-        known = self.known_types()
-        own = OWN_TYPES.get(type_name)
-        message = f"no exporter of type {type_name!r}; known: {', '.join(known) or 'none'}"
-        failures = [(entry_point, loaded) for entry_point, loaded in self._loaded.items() if loaded.error is not None]
-        named = [(entry_point, loaded) for entry_point, loaded in failures if entry_point.name == type_name]
-        if named:
-            entry_point, loaded = named[0]
-            message = f"exporter type {type_name!r} of {entry_point.distribution} does not load: {loaded.error}"
-            if own is not None and loaded.missing_module is not None:
-                return f"{message}; {install_command(type_name)}"
-            return f"{message}; repair or uninstall {entry_point.distribution}"
-        if own is not None:
-            return f"{message}. {own.type!r} is not installed: {install_command(type_name)}"
-        meant = closest(type_name, {*known, *OWN_TYPES})
-        if meant in known:
-            message += f". Did you mean {meant!r}?"
-        elif meant is not None:
-            message += f". Did you mean {meant!r}? It is not installed: {install_command(meant)}"
-        message += ". An exporter of your own must be registered: name the module that does so under plugins:"
+    def _unknown_type(self, type_name: str) -> Problem:
+        with self._lock:
+            failures = [(ref, loaded) for ref, loaded in self._loaded.items() if loaded.error is not None]
         for entry_point, loaded in failures:
-            message += f". {entry_point.distribution} does not load ({loaded.error}) and may have provided it"
-        return message
+            if entry_point.name == type_name:
+                return _not_loading(type_name, entry_point, loaded)
+        known = self.known_types()
+        installed = [*known, *(ref.name for ref, _ in failures)]
+        own = OWN_TYPES.get(type_name)
+        if own is not None:
+            message = (
+                f"exporter type {type_name!r} is not installed (known: {', '.join(known) or 'none'}); "
+                f"install it: {install_command(type_name)}"
+            )
+        else:
+            message = (
+                f"no exporter of type {type_name!r}{_meant(type_name, installed)} Known: {', '.join(known) or 'none'}. "
+                "An exporter of your own must be registered by a module that is imported: name it under plugins:"
+            )
+        notes = [
+            f"{entry_point.distribution} does not load, so its types are not known: {loaded.error}"
+            for entry_point, loaded in failures
+        ]
+        return Problem(message, details="\n".join(notes) or None)
 
 
 def register_telemetry_exporter(
@@ -631,6 +632,22 @@ def _registration(exporter: RegisteredExporter[Any], entry_point: EntryPointRef 
         distribution=None if entry_point is None else entry_point.distribution,
         version=None if entry_point is None else entry_point.version,
         description=next(iter(documentation.strip().splitlines()), ""),
+    )
+
+
+def _not_loading(type_name: str, entry_point: EntryPointRef, loaded: _Loaded) -> Problem:
+    remedy = f"repair, update or uninstall {entry_point.distribution}"
+    if type_name in OWN_TYPES and loaded.missing_module is not None:
+        remedy = f"install what it needs: {install_command(type_name)}"
+    return Problem(f"exporter type {type_name!r} of {entry_point.distribution} does not load: {loaded.error}; {remedy}")
+
+
+def _meant(type_name: str, installed: list[str]) -> str:
+    meant = closest(type_name, {*installed, *OWN_TYPES})
+    if meant is None:
+        return "."
+    return f", did you mean {meant!r}?" + (
+        "" if meant in installed else f" It is not installed: {install_command(meant)}."
     )
 
 

@@ -1,0 +1,365 @@
+"""Loader: a workflow file as a checked configuration, or everything that is wrong with it."""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from nat.data_models.errors import ConfigurationError, Problem
+from nat.data_models.masking import masked
+from nat.data_models.suggestion import closest
+from nat.data_models.telemetry_exporter import RESERVED_KEYS, TelemetryExporterBaseConfig
+from nat.observability.registry import ExporterEntry, Registration, Registry, default_registry
+from nat.runtime.document import Document, dotted
+from nat.runtime.entrypoint import CannotImportError, find_callable, import_code, put_on_path, split_entrypoint
+from nat.runtime.environment import check_environment
+from nat.runtime.interpolation import Interpolation, Path, interpolate
+
+__all__ = ["Entrypoint", "Workflow", "load_workflow"]
+
+logger = logging.getLogger("nat.observability.configuration")
+
+Entrypoint = Literal["required", "optional", "unused"]
+
+_TRACING: Path = ("general", "telemetry", "tracing")
+_OWN_KEYS = ("enabled", "required")  # those of RESERVED_KEYS that do something
+_AGENT_SECTIONS = frozenset(
+    {"authentication", "embedders", "eval", "function_groups", "functions", "llms", "memory", "middleware",
+     "object_stores", "optimizer", "retrievers", "ttc_strategies"}
+)  # fmt: skip
+_LONGEST_VALUE = 80  # characters of a value in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """What a workflow file says, checked.
+
+    Attributes:
+        path: The file.
+        name: Of the workflow, if it gives one.
+        entrypoint: What `workflow.entrypoint` names, as written; None without a `workflow:` section.
+        call: The function it names; None without one, or if it was not to be looked up.
+        exporters: What is configured under `general.telemetry.tracing`, in order; entries that are not enabled are
+            left out.
+    """
+
+    path: FilePath
+    name: str | None = None
+    entrypoint: str | None = None
+    call: Callable[..., Any] | None = None
+    exporters: list[ExporterEntry] = field(default_factory=list)
+
+    @property
+    def run_name(self) -> str:
+        """What to call a run: the workflow's name, else its function's, else the file's."""
+        if self.name is not None:
+            return self.name
+        return self.path.stem if self.entrypoint is None else self.entrypoint.rpartition(":")[2]
+
+
+def load_workflow(
+    path: str | os.PathLike[str],
+    overrides: Sequence[tuple[str, str]] = (),
+    *,
+    entrypoint: Entrypoint = "optional",
+    registry: Registry = default_registry,
+) -> Workflow:
+    """Read a workflow file, import what it names, and check all of it.
+
+    The file's folder is put on `sys.path`; the modules under `plugins:` are imported first, then the entrypoint's,
+    then exporters are looked up. An unset variable that is not required is logged as a warning.
+
+    Args:
+        path: The file.
+        overrides: Dotted keys and the values they get, as if they stood in the file.
+        entrypoint: Whether a `workflow:` section must be there. With `"unused"` its module is imported, for the
+            exporters it may register, and its function is not looked up.
+        registry: Where exporter types are looked up.
+
+    Raises:
+        ConfigurationError: With all problems that were found, in the order of the file.
+    """
+    mixed = check_environment()
+    if mixed is not None:
+        raise ConfigurationError(mixed)
+    return _Loading(Document(FilePath(path)), entrypoint, registry).load(overrides)
+
+
+class _Loading:
+    """One reading of one file."""
+
+    def __init__(self, document: Document, entrypoint: Entrypoint, registry: Registry) -> None:
+        self._document = document
+        self._folder = document.file.resolve().parent
+        self._entrypoint = entrypoint
+        self._registry = registry
+        self._problems: list[Problem] = list(document.problems)
+        self._environment = Interpolation()
+        self._ignored: set[Path] = set()  # where an unset variable does not matter, or is reported as a problem
+
+    def load(self, overrides: Sequence[tuple[str, str]]) -> Workflow:
+        self._problems += self._document.override(overrides)
+        self._environment = interpolate(self._document.data, os.environ)
+        data = self._environment.value
+        if data is None and self._entrypoint == "optional":
+            self._add((), "is empty, expected the keys general and workflow")
+        sections = self._mapping(data, (), ("general", "workflow", "plugins"), _about_section)
+        put_on_path(self._folder)
+        self._import_plugins(sections.get("plugins"))
+        name, code, call = self._read_workflow(sections)
+        exporters = self._read_exporters(sections.get("general"))
+        if self._problems:
+            raise ConfigurationError(
+                *sorted(self._problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+            )
+        self._warn()
+        return Workflow(path=self._document.file, name=name, entrypoint=code, call=call, exporters=exporters)
+
+    def _import_plugins(self, plugins: Any) -> None:
+        if plugins is None:
+            return
+        if not isinstance(plugins, list):
+            self._add(("plugins",), f"expected a list of modules or files, as [my_exporters], got {_shown(plugins)}")
+            return
+        for index, code in enumerate(plugins):
+            path: Path = ("plugins", index)
+            if not isinstance(code, str) or not code:
+                self._add(
+                    path, f"expected a module, as my_package.register, or a file, as ./exporters.py, got {_shown(code)}"
+                )
+                continue
+            try:
+                import_code(code, self._folder)
+            except CannotImportError as error:
+                self._add(path, str(error), error.details)
+
+    def _read_workflow(self, sections: dict[str, Any]) -> tuple[str | None, str | None, Callable[..., Any] | None]:
+        if "workflow" not in sections:
+            if self._entrypoint == "required":
+                self._add(
+                    (), "names nothing to run; add a workflow section: workflow: {entrypoint: package.module:function}"
+                )
+            return None, None, None
+        section = sections["workflow"]
+        kind = section.get("_type", "python") if isinstance(section, dict) else "python"
+        if kind != "python":
+            self._add(
+                ("workflow", "_type"),
+                f"is {kind!r}, expected python: a workflow is a Python function, named under workflow.entrypoint as "
+                "package.module:function or ./file.py:function",
+            )
+            return None, None, None
+        values = self._mapping(section, ("workflow",), ("_type", "entrypoint", "name"))
+        name = self._text(values, ("workflow", "name"))
+        code = self._text(values, ("workflow", "entrypoint"))
+        if code is None:
+            if values.get("entrypoint") is None:
+                self._add(("workflow",), "has no entrypoint, expected package.module:function or ./file.py:function")
+            return name, None, None
+        return name, code, self._import_entrypoint(code)
+
+    def _import_entrypoint(self, code: str) -> Callable[..., Any] | None:
+        path = ("workflow", "entrypoint")
+        try:
+            module_name, function_name = split_entrypoint(code)
+            module = import_code(module_name, self._folder)
+            return None if self._entrypoint == "unused" else find_callable(module, function_name)
+        except CannotImportError as error:
+            self._add(path, str(error), error.details)
+        except ValueError as error:
+            self._add(path, str(error))
+        return None
+
+    def _read_exporters(self, general: Any) -> list[ExporterEntry]:
+        values = self._mapping(general, _TRACING[:1], ("telemetry",))
+        telemetry = self._mapping(values.get("telemetry"), _TRACING[:2], ("tracing",), _about_telemetry)
+        tracing = telemetry.get("tracing")
+        if tracing is not None and not isinstance(tracing, dict):
+            self._add(_TRACING, f"expected a mapping of names to exporters, got {_shown(tracing)}")
+            return []
+        entries = [self._read_exporter(name, entry) for name, entry in (tracing or {}).items()]
+        return [entry for entry in entries if entry is not None]
+
+    def _read_exporter(self, name: str, entry: Any) -> ExporterEntry | None:
+        path = (*_TRACING, name)
+        if not isinstance(entry, dict):
+            self._add(path, f"expected a mapping with _type and the exporter's settings, got {_shown(entry)}")
+            return None
+        is_enabled = self._flag(entry, (*path, "enabled"), default=True)
+        is_required = self._flag(entry, (*path, "required"), default=False)
+        if not is_enabled:
+            self._ignored.add(path)
+            return None
+        for key in RESERVED_KEYS.difference(_OWN_KEYS).intersection(entry):
+            self._add(
+                (*path, key),
+                f"is reserved for the toolkit and not supported yet; remove it (supported: {', '.join(_OWN_KEYS)})",
+            )
+        registration = self._resolve(entry, path)
+        if registration is None:
+            return None
+        settings = {key: value for key, value in entry.items() if key not in RESERVED_KEYS and key != "_type"}
+        config = self._validate(registration.config_type, settings, path)
+        return None if config is None else ExporterEntry(name, config, registration, is_required)
+
+    def _resolve(self, entry: dict[str, Any], path: Path) -> Registration | None:
+        type_name = entry.get("_type")
+        if not isinstance(type_name, str) or not type_name:
+            got = "" if type_name is None else f", got {_shown(type_name)}"
+            self._add((*path, "_type"), f"expected the type of the exporter, as `_type: console`{got}")
+            return None
+        try:
+            return self._registry.resolve(type_name)
+        except ConfigurationError as error:
+            for problem in error.problems:
+                self._add((*path, "_type"), problem.message, problem.details)
+            return None
+
+    def _validate(
+        self, config_type: type[TelemetryExporterBaseConfig], settings: dict[str, Any], path: Path
+    ) -> TelemetryExporterBaseConfig | None:
+        empty = self._empty_secrets(config_type, settings, path)
+        try:
+            config = config_type.model_validate(settings)
+        except ValidationError as error:
+            for line in error.errors(include_url=False):
+                if not line["loc"] or line["loc"][0] not in empty:
+                    self._add((*path, *line["loc"]), self._said(line, config_type, path))
+            return None
+        return None if empty else config
+
+    def _empty_secrets(
+        self, config_type: type[TelemetryExporterBaseConfig], settings: Mapping[str, Any], path: Path
+    ) -> set[str]:
+        """Report required secrets that variables left empty, and return their keys."""
+        found: set[str] = set()
+        for place, names in self._environment.empty.items():
+            key = place[len(path)] if place[: len(path)] == path and len(place) > len(path) else None
+            if not isinstance(key, str) or key not in settings:
+                continue
+            if config_type.is_required(key) and config_type.is_secret(key):
+                found.add(key)
+                self._ignored.add(place)
+                self._add(place, f"is empty, expected a secret: {self._reason(place, names)}; set it")
+        return found
+
+    def _reason(self, place: Path, names: Iterable[str]) -> str:
+        unset = self._environment.unset.get(place, [])
+        return ", ".join(
+            f"the environment variable {name} is {'not set' if name in unset else 'empty'}" for name in names
+        )
+
+    def _said(self, line: Any, config_type: type[TelemetryExporterBaseConfig], path: Path) -> str:
+        """Return one error of pydantic in our words."""
+        place: Path = tuple(line["loc"])
+        if line["type"] == "missing":
+            return f"is missing, expected {_about_field(config_type, place)}"
+        message = str(line["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        if message.startswith("Input should be "):
+            message = "expected " + message.removeprefix("Input should be ")
+        names = self._environment.empty.get((*path, *place))
+        if names:
+            self._ignored.add((*path, *place))
+            return f"{message}; {self._reason((*path, *place), names)}"
+        is_secret = any(isinstance(part, str) and config_type.is_secret(part) for part in place)
+        has_value = bool(place) and line["type"] not in ("extra_forbidden", "value_error", "assertion_error")
+        return message if is_secret or not has_value else f"{message}, got {_shown(line['input'])}"
+
+    def _mapping(
+        self,
+        value: Any,
+        path: Path,
+        known: tuple[str, ...],
+        about: Callable[[str], str | None] = lambda key: None,
+    ) -> dict[str, Any]:
+        """Return a section as a dict, and report keys in it that are not known."""
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            self._add(path, f"expected a mapping with the keys {', '.join(known)}, got {_shown(value)}")
+            return {}
+        for key in value:
+            if key not in known:
+                self._add((*path, key), about(key) or _unknown_key(key, known))
+        return value
+
+    def _text(self, values: Mapping[str, Any], path: Path) -> str | None:
+        value = values.get(str(path[-1]))
+        if value is None or (isinstance(value, str) and value):
+            return value
+        names = self._environment.empty.get(path)
+        self._add(path, f"expected text, got {_shown(value)}" + (f"; {self._reason(path, names)}" if names else ""))
+        return None
+
+    def _flag(self, entry: Mapping[str, Any], path: Path, *, default: bool) -> bool:
+        value = entry.get(str(path[-1]), default)
+        if isinstance(value, str) and value.lower() in ("true", "false"):  # from a variable
+            value = value.lower() == "true"
+        if isinstance(value, bool):
+            return value
+        self._add(path, f"expected true or false, got {_shown(value)}")
+        return default
+
+    def _add(self, path: Path, message: str, details: str | None = None) -> None:
+        self._problems.append(self._document.problem(path, message, details))
+
+    def _warn(self) -> None:
+        """Say which variables are not set, each with the places that wanted it."""
+        places: dict[str, list[str]] = {}
+        for place, names in self._environment.unset.items():
+            if not self._is_ignored(place):
+                for name in dict.fromkeys(names):
+                    places.setdefault(name, []).append(dotted(place))
+        file = self._document.file
+        for name, wanting in places.items():
+            logger.warning(
+                "%s: %s: the environment variable %s is not set, an empty text is used; "
+                "set it, or write ${%s:-default}", file, ", ".join(wanting), name, name,
+            )  # fmt: skip
+        for place in self._environment.malformed:
+            if not self._is_ignored(place):
+                logger.warning(
+                    "%s: %s: holds a ${ that begins no reference to a variable and stays as it is; "
+                    "expected ${NAME} or ${NAME:-default}", file, dotted(place),
+                )  # fmt: skip
+
+    def _is_ignored(self, place: Path) -> bool:
+        return any(place[: len(ignored)] == ignored for ignored in self._ignored)
+
+
+def _unknown_key(key: str, known: tuple[str, ...]) -> str:
+    meant = closest(key, known)
+    return f"unknown key {key!r}" + (
+        f"; did you mean {meant!r}?" if meant else f", expected one of: {', '.join(known)}"
+    )
+
+
+def _about_section(key: str) -> str | None:
+    if key not in _AGENT_SECTIONS:
+        return None
+    return (
+        "is not supported: nat-telemetry does not build agents from YAML, it runs a Python function of yours; remove "
+        "this section and name your function under workflow.entrypoint"
+    )
+
+
+def _about_telemetry(key: str) -> str | None:
+    if key != "logging":
+        return None
+    return "is not supported: logging is left to Python's own logging module; remove this section"
+
+
+def _about_field(config_type: type[TelemetryExporterBaseConfig], place: Path) -> str:
+    field_info = config_type.model_fields.get(str(place[0])) if len(place) == 1 else None
+    if field_info is None or not field_info.description:
+        return "a value"
+    return f"a value: {field_info.description}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(masked(value))
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
