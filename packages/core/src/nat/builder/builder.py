@@ -26,4 +26,6 @@ class Builder:
         try:
             return self._exporters[name]
         except KeyError:
-            raise KeyError(f"no telemetry exporter {name!r}; configured: {', '.join(self._exporters) or 'none'}") from None
+            raise KeyError(
+                f"no telemetry exporter {name!r}; configured: {', '.join(self._exporters) or 'none'}"
+            ) from None

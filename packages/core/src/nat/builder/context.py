@@ -104,7 +104,7 @@ class ContextState:
 
     def __init__(self, run: Run | None = None, outer: "ContextState | None" = None) -> None:
         self.run = run
-        self.stream = EventStream(outer=None if outer is None else outer.stream, run=run)
+        self.stream: EventStream = EventStream(outer=None if outer is None else outer.stream, run=run)
         self.implicit_run = ImplicitRun()
 
     @staticmethod

@@ -35,7 +35,9 @@ class IntermediateStepManager:
         match payload.event_state:
             case IntermediateStepState.START:
                 is_function = payload.event_category is IntermediateStepCategory.FUNCTION
-                step: ActiveStep | None = enter_step(payload.UUID, payload.name, is_function=is_function, frame=generator_frame(1))
+                step: ActiveStep | None = enter_step(
+                    payload.UUID, payload.name, is_function=is_function, frame=generator_frame(1)
+                )
             case IntermediateStepState.END:
                 step = leave_step(payload.UUID)
             case _:
@@ -43,9 +45,7 @@ class IntermediateStepManager:
         stream = self._context_state.stream
         if stream.is_heard:
             parent_id, function = (ROOT_PARENT_ID, None) if step is None else (step.parent_id, step.function)
-            stream.emit(
-                capture_payload(payload, parent_id=parent_id, function=function, run=self._context_state.run)
-            )
+            stream.emit(capture_payload(payload, parent_id=parent_id, function=function, run=self._context_state.run))
 
     def push_intermediate_steps(self, steps: Iterable[IntermediateStep]) -> None:
         """Push finished steps as they are: their own parents, times and functions stay."""

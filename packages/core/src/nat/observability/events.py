@@ -10,12 +10,10 @@ import logging
 import os
 import random
 import threading
-import time
 import traceback
 from typing import NamedTuple, Protocol
 
 from nat.data_models.intermediate_step import (
-    ROOT_PARENT_ID,
     IntermediateStep,
     IntermediateStepPayload,
     IntermediateStepType,
@@ -25,7 +23,7 @@ from nat.data_models.intermediate_step import (
 )
 from nat.data_models.invocation_node import InvocationNode
 from nat.data_models.token_usage import TokenUsageBaseModel
-from nat.observability.snapshot import Json, Snapshot, restore, snapshot
+from nat.observability.snapshot import Snapshot, restore, snapshot
 from nat.utils.reactive.subject import OnComplete, OnError, Subject, guarded
 
 __all__ = [
@@ -394,7 +392,9 @@ def capture_error(exc: BaseException) -> CapturedError:
         stacktrace = ""
     if len(stacktrace) > _MAX_STACKTRACE_CHARS:
         half = _MAX_STACKTRACE_CHARS // 2
-        stacktrace = f"{stacktrace[:half]}\n[... {len(stacktrace) - 2 * half} characters left out ...]\n{stacktrace[-half:]}"
+        stacktrace = (
+            f"{stacktrace[:half]}\n[... {len(stacktrace) - 2 * half} characters left out ...]\n{stacktrace[-half:]}"
+        )
     return CapturedError(_error_type(exc), message[:_MAX_ERROR_MESSAGE_CHARS], stacktrace or None)
 
 
@@ -478,7 +478,9 @@ def _usage_info(usage: Usage) -> UsageInfo:
         "cache_write_tokens": usage.cache_write_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
     }
-    known = TokenUsageBaseModel.model_construct(**{name: count for name, count in tokens.items() if count is not None})
+    known = TokenUsageBaseModel.model_construct(
+        None, **{name: count for name, count in tokens.items() if count is not None}
+    )
     if usage.llm_calls is None:
         return UsageInfo.model_construct(token_usage=known)
     return UsageInfo.model_construct(token_usage=known, num_llm_calls=usage.llm_calls)
@@ -489,5 +491,8 @@ def to_invocation_node(function: FunctionRef | None) -> InvocationNode:
     if function is None:
         return InvocationNode()
     return InvocationNode.model_construct(
-        function_id=function.id, function_name=function.name, parent_id=function.parent_id, parent_name=function.parent_name
+        function_id=function.id,
+        function_name=function.name,
+        parent_id=function.parent_id,
+        parent_name=function.parent_name,
     )

@@ -12,7 +12,7 @@ from nat.observability.noise import Noise
 from nat.observability.processor.batching_processor import BatchingProcessor
 from nat.observability.processor.callback_processor import CallbackProcessor
 from nat.observability.processor.processor import Processor
-from nat.observability.processor.span_to_dict import SpanToDict
+from nat.observability.processor.span_to_dict import span_to_dict
 from nat.observability.snapshot import plain
 
 __all__ = ["Envelope", "Outlet", "Pipeline", "PipelineTypeError", "generic_arguments"]
@@ -272,13 +272,13 @@ class Pipeline:
         for processor in processors:
             takes, gives = generic_arguments(type(processor), Processor, processor)
             if not is_converted and _is_span(current) and _is_dict(takes):
-                result.append(SpanToDict())
+                result.append(_SpansToDicts())
                 is_converted = True
             is_converted = is_converted or (_is_span(current) and _is_dict(gives))
             result.append(processor)
             current = gives if not isinstance(gives, TypeVar) else current
         if self._makes_dicts and not is_converted and _is_span(self._input_type) and _is_span(_item_type(current)):
-            result.append(SpanToDict())
+            result.append(_SpansToDicts())
         return result
 
     def _check_types(self, processors: Sequence[Processor[Any, Any]], *, is_complete: bool) -> None:
@@ -325,6 +325,13 @@ class Pipeline:
 
     def _names(self) -> str:
         return ", ".join(repr(stage.name) for stage in self._stages) or "none"
+
+
+class _SpansToDicts(Processor[Any, Any]):
+    """The built-in conversion: of a span, or of each span of a list."""
+
+    async def process(self, item: Any) -> Any:
+        return [span_to_dict(span) for span in item] if isinstance(item, list) else span_to_dict(item)
 
 
 def generic_arguments(cls: type, base: type, instance: object = None) -> tuple[Any, ...]:

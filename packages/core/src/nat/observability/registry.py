@@ -346,7 +346,7 @@ class Registry:
         if config_type.is_abstract():
             raise ConfigurationError(
                 Problem(f"{config_type.__qualname__} is abstract, expected a class with a name: "
-                        f"class {config_type.__name__}(…, name=\"…\")")
+                        f'class {config_type.__name__}(…, name="…")')
             )  # fmt: skip
         found = self._claim_by_class(config_type)
         if found is None:

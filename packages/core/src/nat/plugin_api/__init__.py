@@ -1,0 +1,92 @@
+"""The front door for exporter authors: everything a plugin needs, from one place.
+
+from nat.plugin_api import RawExporter, TelemetryExporterBaseConfig, register_telemetry_exporter
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nat.builder.builder import Builder
+    from nat.builder.context import Context, ContextState
+    from nat.cli.register_workflow import register_telemetry_exporter
+    from nat.data_models.intermediate_step import IntermediateStep, IntermediateStepPayload, IntermediateStepType
+    from nat.data_models.span import Span, SpanContext, SpanEvent, SpanStatus, SpanStatusCode
+    from nat.data_models.telemetry_exporter import (
+        BatchConfigMixin,
+        DeliveryConfigMixin,
+        TelemetryExporterBaseConfig,
+    )
+    from nat.observability.delivery.errors import PermanentExportError, TransientExportError
+    from nat.observability.exporter.base_exporter import BaseExporter, IsolatedAttribute
+    from nat.observability.exporter.processing_exporter import ProcessingExporter
+    from nat.observability.exporter.raw_exporter import RawExporter
+    from nat.observability.exporter.span_exporter import SpanExporter
+    from nat.observability.processor.batching_processor import BatchingProcessor
+    from nat.observability.processor.callback_processor import CallbackProcessor
+    from nat.observability.processor.intermediate_step_serializer import IntermediateStepSerializer
+    from nat.observability.processor.processor import Processor
+
+_HOMES = {
+    "Builder": "nat.builder.builder",
+    "Context": "nat.builder.context",
+    "ContextState": "nat.builder.context",
+    "register_telemetry_exporter": "nat.cli.register_workflow",
+    "IntermediateStep": "nat.data_models.intermediate_step",
+    "IntermediateStepPayload": "nat.data_models.intermediate_step",
+    "IntermediateStepType": "nat.data_models.intermediate_step",
+    "Span": "nat.data_models.span",
+    "SpanContext": "nat.data_models.span",
+    "SpanEvent": "nat.data_models.span",
+    "SpanStatus": "nat.data_models.span",
+    "SpanStatusCode": "nat.data_models.span",
+    "BatchConfigMixin": "nat.data_models.telemetry_exporter",
+    "DeliveryConfigMixin": "nat.data_models.telemetry_exporter",
+    "TelemetryExporterBaseConfig": "nat.data_models.telemetry_exporter",
+    "PermanentExportError": "nat.observability.delivery.errors",
+    "TransientExportError": "nat.observability.delivery.errors",
+    "BaseExporter": "nat.observability.exporter.base_exporter",
+    "IsolatedAttribute": "nat.observability.exporter.base_exporter",
+    "ProcessingExporter": "nat.observability.exporter.processing_exporter",
+    "RawExporter": "nat.observability.exporter.raw_exporter",
+    "SpanExporter": "nat.observability.exporter.span_exporter",
+    "BatchingProcessor": "nat.observability.processor.batching_processor",
+    "CallbackProcessor": "nat.observability.processor.callback_processor",
+    "IntermediateStepSerializer": "nat.observability.processor.intermediate_step_serializer",
+    "Processor": "nat.observability.processor.processor",
+}
+
+__all__ = [
+    "BaseExporter",
+    "BatchConfigMixin",
+    "BatchingProcessor",
+    "Builder",
+    "CallbackProcessor",
+    "Context",
+    "ContextState",
+    "DeliveryConfigMixin",
+    "IntermediateStep",
+    "IntermediateStepPayload",
+    "IntermediateStepSerializer",
+    "IntermediateStepType",
+    "IsolatedAttribute",
+    "PermanentExportError",
+    "ProcessingExporter",
+    "Processor",
+    "RawExporter",
+    "Span",
+    "SpanContext",
+    "SpanEvent",
+    "SpanExporter",
+    "SpanStatus",
+    "SpanStatusCode",
+    "TelemetryExporterBaseConfig",
+    "TransientExportError",
+    "register_telemetry_exporter",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nat.observability.snapshot import encode_line
-
 from nat.runtime.loader import Workflow
 
 __all__ = ["OpenRun", "RunHandle", "RunResult", "WorkflowExitError", "result_text", "run_many", "run_workflow"]

@@ -12,10 +12,10 @@ from itertools import chain
 from typing import Any, Literal, Protocol
 
 from nat.observability.delivery.errors import ExportFailure, classify
-from nat.observability.noise import Noise
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.events import CapturedStep, Run, to_intermediate_step
 from nat.observability.ledger import Ledger
+from nat.observability.noise import Noise
 from nat.observability.pipeline import Envelope, Pipeline
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import described_copy

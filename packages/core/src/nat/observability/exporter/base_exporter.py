@@ -96,7 +96,7 @@ class BaseExporter(ABC):
     _tasks: IsolatedAttribute[set[asyncio.Task[Any]]] = IsolatedAttribute(set)
     _ready_event: IsolatedAttribute[asyncio.Event] = IsolatedAttribute(asyncio.Event)
     _shutdown_event: IsolatedAttribute[asyncio.Event] = IsolatedAttribute(asyncio.Event)
-    _life: IsolatedAttribute["_Life"] = IsolatedAttribute(lambda: _Life())
+    _life: IsolatedAttribute["_Life"] = IsolatedAttribute(lambda: _Life())  # noqa: PLW0108  (defined below)
 
     def __init__(self, context_state: ContextState | None = None, **unknown: Any) -> None:
         if unknown:
@@ -246,10 +246,10 @@ class BaseExporter(ABC):
     def _lane_pipeline(self) -> Pipeline | None:
         return None
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> None:  # noqa: B027  (most have nothing to do)
         """Check what must be right before the start."""
 
-    def _finish_open(self) -> None:
+    def _finish_open(self) -> None:  # noqa: B027  (most have nothing to do)
         """Give what is still open: no more events will come."""
 
     async def _send(self, item: Any) -> None:

@@ -4,7 +4,7 @@ import time
 from typing import Any, Literal, TypeVar
 
 from nat.data_models.intermediate_step import IntermediateStep, IntermediateStepState
-from nat.data_models.span import Span, SpanContext
+from nat.data_models.span import SpanContext
 from nat.observability.events import CapturedStep, Run, capture_step, new_trace_id
 from nat.observability.exporter.base_exporter import IsolatedAttribute
 from nat.observability.exporter.processing_exporter import ProcessingExporter

@@ -23,5 +23,5 @@ class CallbackProcessor(Processor[InputT, OutputT]):
     def set_done_callback(self, callback: Callable[[OutputT], Awaitable[None]]) -> None:
         """Await `callback(output)` for every output that `process` does not return."""
 
-    async def shutdown(self) -> None:  # noqa: B027  (a hook: most have nothing to do)
+    async def shutdown(self) -> None:
         """Take nothing more and pass on what is held, through the callback."""

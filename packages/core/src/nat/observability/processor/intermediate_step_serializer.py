@@ -49,4 +49,7 @@ def _opened(value: Any) -> Any:
     if not isinstance(value, _OPENED):
         return value
     extra = value.__pydantic_extra__ or {}
-    return {name: _opened(field) if isinstance(field, BaseModel) else field for name, field in (value.__dict__ | extra).items()}
+    return {
+        name: _opened(field) if isinstance(field, BaseModel) else field
+        for name, field in (value.__dict__ | extra).items()
+    }

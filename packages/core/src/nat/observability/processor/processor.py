@@ -12,9 +12,9 @@ OutputT = TypeVar("OutputT")
 class Processor(ABC, Generic[InputT, OutputT]):
     """Transforms, filters, enriches or batches the items of one exporter.
 
-    A processor belongs to the configured exporter and serves all of its runs: it is called on one thread, one item at a time, in
-    the order in which it was added. It returns a changed copy, never changes the item it was given. If it raises, the item is not
-    exported: it is counted as `processor_error`.
+    A processor belongs to the configured exporter and serves all of its runs: it is called on one thread, one item at a
+    time, in the order in which it was added. It returns a changed copy, never changes the item it was given. If it raises,
+    the item is not exported: it is counted as `processor_error`.
     """
 
     @abstractmethod

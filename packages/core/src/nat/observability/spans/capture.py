@@ -134,6 +134,17 @@ class RunCapture:
             self._recorder.record_span(span, self._run)
         return len(spans)
 
+    def close_below(self, root_id: str, now_ns: int) -> list[CapturedStep]:
+        """Record everything that is open below the root as incomplete; returns the STARTs of those spans."""
+        with self._lock:
+            root = self._open.pop(root_id, None)
+        unfinished = self.open_steps()
+        self.close(now_ns)
+        if root is not None:
+            with self._lock:
+                self._open[root_id] = root
+        return unfinished
+
     def _advance(self, step: CapturedStep) -> CapturedSpan | None:
         """Bring the step's span one event further; the span if this ended it."""
         state = step.event_type.state

@@ -16,7 +16,7 @@ Status: OK for a step that ended, ERROR with message, `error.type` and an `excep
 never ended is an ERROR too: its `error.type` is `incomplete`, and `nat.span.incomplete` is set.
 """  # noqa: E501  (a table row is one line)
 
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -34,7 +34,10 @@ from nat.observability.snapshot import Json, Snapshot, clean, encode, restore, s
 from nat.observability.spans import conventions as names
 from nat.observability.spans.messages import AttributeValue, finish_reason_of, messages_of, put_messages
 
-__all__ = ["Describable", "describe"]
+if TYPE_CHECKING:
+    from nat.observability.spans.capture import CapturedSpan
+
+__all__ = ["Describable", "describe", "described_copy"]
 
 
 class Describable(Protocol):
@@ -143,6 +146,20 @@ def describe(captured: Describable) -> Span:
             "links": [],
         },
     )
+
+
+def described_copy(captured: "CapturedSpan") -> Span:
+    """A copy of a captured span's description, with `attributes`, `events` and `links` of its own; described only once."""
+    master = captured.described
+    if master is None:
+        master = captured.described = describe(captured)
+    fields = dict(master.__dict__)
+    fields["attributes"] = dict(master.attributes)
+    fields["events"] = [
+        _made(SpanEvent, {**event.__dict__, "attributes": dict(event.attributes)}) for event in master.events
+    ]
+    fields["links"] = list(master.links)
+    return _made(Span, fields)
 
 
 def _made(model: type[ModelT], values: dict[str, Any]) -> ModelT:

@@ -1,0 +1,706 @@
+"""The front door for applications: `Telemetry`, `step`, `observe`."""
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import os
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
+
+from nat.builder.context import (
+    ActiveStep,
+    ContextState,
+    enter_step,
+    generator_frame,
+    leave_step,
+    resume_at,
+)
+from nat.data_models.errors import ConfigurationError, Problem
+from nat.data_models.intermediate_step import IntermediateStepType
+from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+from nat.observability.events import CapturedError, CapturedStep, Usage, capture_error, new_step_id
+from nat.observability.manager import ExporterStatus, RunScope, TelemetryManager, TelemetryStatus
+from nat.observability.registry import ExporterEntry, registration_of
+from nat.observability.snapshot import snapshot
+
+__all__ = [
+    "ExporterStatus",
+    "Step",
+    "StepKind",
+    "Telemetry",
+    "TelemetryStatus",
+    "carry_context",
+    "observe",
+    "step",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+StepKind = Literal[
+    "function",
+    "llm",
+    "tool",
+    "retriever",
+    "agent",
+    "embedder",
+    "reranker",
+    "guardrail",
+    "evaluator",
+    "task",
+    "custom",
+    "workflow",
+]
+"""What a step does; decides its span kind (OpenInference) and which attributes it gets."""
+
+_START = {kind: IntermediateStepType(f"{kind.upper()}_START") for kind in StepKind.__args__}  # type: ignore[attr-defined]
+_END = {kind: IntermediateStepType(f"{kind.upper()}_END") for kind in _START}
+_FLUSH_TIMEOUT_S = 10.0
+
+
+class Telemetry:
+    """Sends what an agent does to every exporter it is configured with.
+
+    Use it with `with` or `async with`. Nothing here waits for a backend, except `flush`, `close` and the end of the
+    `with` block, which have a deadline. A program that closes nothing still delivers when it exits. Thread-safe.
+
+    Args:
+        exporters: Configs of the exporters; an entry is named after its type (`file`, `file_2`), or by the mapping's key.
+
+    Raises:
+        ConfigurationError: A config's class is not registered.
+    """
+
+    def __init__(
+        self, *exporters: TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry
+    ) -> None:
+        self._manager = TelemetryManager(_entries(exporters))
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()) -> Self:
+        """Telemetry as a workflow file says under `general.telemetry`.
+
+        Modules that the file names (`plugins`, `workflow.entrypoint`) are imported, since they may register exporters; the
+        workflow itself is not run.
+
+        Args:
+            path: The file.
+            overrides: Dotted keys and the values they get, as if they stood in the file.
+
+        Raises:
+            ConfigurationError: With every problem that was found, each with its place in the file.
+        """
+        from nat.runtime.loader import load_workflow
+
+        return cls(*load_workflow(path, overrides, entrypoint="unused").exporters)
+
+    def start(self) -> Self:
+        """Start the exporters; returns at once, unless one is `required`.
+
+        Raises:
+            ConfigurationError: A required exporter did not start.
+        """
+        self._manager.start()
+        return self
+
+    def run(
+        self,
+        name: str,
+        *,
+        input: Any = None,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        kind: Literal["workflow", "agent"] = "workflow",
+    ) -> RunScope:
+        """One run of the agent, as a context manager: its root span, and one trace for everything in the body.
+
+        An exception that leaves the body is recorded and goes on unchanged. What is still open at the end is recorded as
+        incomplete, and the run as failed. A run inside another one hangs below the step around it, in the same trace, and takes
+        over its session and user.
+
+        Args:
+            name: Of the workflow or agent.
+            input: What it was asked. Set `output` on the result for what it answers.
+            session_id: Conversation that it belongs to.
+            user_id: Who it works for.
+            tags: Free labels.
+            metadata: Further facts.
+            kind: Whether the root is a workflow or itself an agent.
+        """
+        return self._manager.open_run(
+            name, input=input, session_id=session_id, user_id=user_id, tags=tags, metadata=metadata, kind=_START[kind]
+        )
+
+    def flush(self, timeout: float = _FLUSH_TIMEOUT_S) -> TelemetryStatus:
+        """Send now what waits; blocks until it has met its fate, `timeout` seconds at most for all exporters together."""
+        return self._manager.flush(timeout)
+
+    async def aflush(self, timeout: float = _FLUSH_TIMEOUT_S) -> TelemetryStatus:  # noqa: ASYNC109  (as `flush`)
+        """Like `flush`, without blocking the event loop."""
+        return await asyncio.to_thread(self._manager.flush, timeout)
+
+    def status(self) -> TelemetryStatus:
+        """What every exporter is doing, and what became of everything it accepted."""
+        return self._manager.status()
+
+    def close(self, timeout: float | None = None) -> TelemetryStatus:
+        """Deliver what waits and stop the exporters; blocks, `timeout` seconds at most for all together. Idempotent."""
+        return self._manager.close(timeout)
+
+    async def aclose(self, timeout: float | None = None) -> TelemetryStatus:  # noqa: ASYNC109  (as `close`)
+        """Like `close`, without blocking the event loop."""
+        return await asyncio.to_thread(self._manager.close, timeout)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await asyncio.shield(self.aclose())
+
+
+class Step:
+    """A step of a run, as a context manager: `with` or `async with`. Made by `step`; entered once.
+
+    An exception that leaves the body is recorded and goes on unchanged. Values are recorded as they are at that moment.
+
+    Attributes:
+        output: What the step gives; set it before the end.
+    """
+
+    __slots__ = (
+        "_attributes",
+        "_end_metadata",
+        "_error",
+        "_input",
+        "_kind",
+        "_metadata",
+        "_name",
+        "_state",
+        "_step_id",
+        "_tags",
+        "_usage",
+        "output",
+    )
+
+    def __init__(
+        self, name: str, kind: StepKind, input: Any, tags: Sequence[str], metadata: dict[str, Any] | None
+    ) -> None:
+        self._name = name
+        self._kind = kind
+        self._input = input
+        self._tags = tags
+        self._metadata = metadata
+        self._step_id = ""
+        self._state: ContextState | None = None
+        self._usage: Usage | None = None
+        self._error: CapturedError | None = None
+        self._attributes: dict[str, Any] | None = None
+        self._end_metadata: dict[str, Any] | None = None
+        self.output: Any = None
+
+    @property
+    def id(self) -> str:
+        """Id of the step; empty before it is entered."""
+        return self._step_id
+
+    def usage(
+        self,
+        *,
+        prompt_tokens: int | None = None,
+        completion_tokens: int | None = None,
+        total_tokens: int | None = None,
+        cached_tokens: int | None = None,
+        cache_write_tokens: int | None = None,
+        reasoning_tokens: int | None = None,
+    ) -> None:
+        """What the step consumed. `prompt_tokens` includes cached ones, `completion_tokens` reasoning ones."""
+        if total_tokens is None and prompt_tokens is not None and completion_tokens is not None:
+            total_tokens = prompt_tokens + completion_tokens
+        self._usage = Usage(
+            prompt_tokens, completion_tokens, total_tokens, cached_tokens, cache_write_tokens, reasoning_tokens
+        )
+
+    def chunk(self, value: Any) -> None:
+        """A part of the output has come: the first one gives the time to first token, all of them a count."""
+        state = self._state
+        if state is not None and state.stream.is_heard:
+            event_type = IntermediateStepType.LLM_NEW_TOKEN if self._kind == "llm" else IntermediateStepType.SPAN_CHUNK
+            self._emit(state, event_type, chunk=snapshot(value))
+
+    def update(self, **metadata: Any) -> None:
+        """Further metadata, such as `model`, `finish_reason` or `documents`; what is known at the end wins."""
+        self._end_metadata = {**(self._end_metadata or {}), **metadata}
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """An attribute of the span, as it is; replaces a derived one of that key."""
+        if self._attributes is None:
+            self._attributes = {}
+        self._attributes[key] = value
+
+    def fail(self, exc: BaseException) -> None:
+        """Mark the step as failed although no exception leaves its body."""
+        self._error = capture_error(exc)
+
+    def __enter__(self) -> Self:
+        self._begin(generator_frame(1))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._finish(exc)
+
+    async def __aenter__(self) -> Self:
+        self._begin(generator_frame(1))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._finish(exc)
+
+    def _begin(self, frame: Any) -> ActiveStep:
+        state = self._state = ContextState.get()
+        self._step_id = new_step_id()
+        active = enter_step(self._step_id, self._name, is_function=self._kind == "function", frame=frame)
+        if state.stream.is_heard:
+            state.stream.emit(
+                CapturedStep(
+                    _START[self._kind],
+                    self._step_id,
+                    active.parent_id,
+                    self._name,
+                    time.time_ns(),
+                    run=state.run,
+                    tags=tuple(self._tags),
+                    metadata=snapshot(self._metadata),
+                    input=snapshot(self._input),
+                    function=active.function,
+                )
+            )
+        return active
+
+    def _finish(self, exc: BaseException | None) -> None:
+        state = self._state
+        active = leave_step(self._step_id)
+        if state is None or not state.stream.is_heard:
+            return
+        if isinstance(exc, GeneratorExit):
+            self.set_attribute(_ABANDONED, True)
+        elif exc is not None:
+            self._error = capture_error(exc)
+        usage = self._usage
+        if usage is None and self._kind in ("llm", "embedder"):
+            usage = reported_usage(self.output)
+        self._emit(
+            state,
+            _END[self._kind],
+            active=active,
+            output=snapshot(self.output),
+            usage=usage,
+            error=self._error,
+            metadata=snapshot(self._end_metadata),
+            attributes=snapshot(self._attributes),
+        )
+
+    def _emit(
+        self, state: ContextState, event_type: IntermediateStepType, active: ActiveStep | None = None, **fields: Any
+    ) -> None:
+        parent_id, function = ("root", None) if active is None else (active.parent_id, active.function)
+        state.stream.emit(
+            CapturedStep(
+                event_type,
+                self._step_id,
+                parent_id,
+                self._name,
+                time.time_ns(),
+                run=state.run,
+                function=function,
+                **fields,
+            )
+        )
+
+
+_ABANDONED = "nat.generator.abandoned"
+
+
+def step(
+    name: str,
+    kind: StepKind = "function",
+    *,
+    input: Any = None,
+    model: str | None = None,
+    provider: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    tools: Sequence[Any] | None = None,
+    tags: Sequence[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+) -> Step:
+    """One step of the agent, as a context manager: what happens in the body lies below it.
+
+    Outside any run, and without telemetry, the body runs just the same.
+
+    Args:
+        name: Of the function, tool, model call …
+        kind: What the step does.
+        input: What goes in: a text, a list of messages, arguments.
+        model: Model that is asked; for LLM, embedder and reranker steps.
+        provider: Host of the model (`openai`, `azure`, `aws` …), not the framework.
+        parameters: Model parameters: temperature, max_tokens …
+        tools: Schemas of the tools that the model may call.
+        tags: Free labels.
+        metadata: Further facts.
+
+    Raises:
+        ValueError: `kind` is none of `StepKind`.
+    """
+    if kind not in _START:
+        raise ValueError(f"step kind must be one of {', '.join(_START)}, got {kind!r}")
+    facts = dict(metadata) if metadata else {}
+    if model is not None:
+        facts["model"] = model
+    if provider is not None:
+        facts["provider"] = provider
+    if parameters is not None:
+        facts["parameters"] = parameters
+    if tools is not None:
+        facts["tools_schema"] = tools
+    return Step(name, kind, input, tags, facts or None)
+
+
+@overload
+def observe(function: Callable[P, R], /) -> Callable[P, R]: ...
+
+
+@overload
+def observe(
+    *,
+    name: str | None = None,
+    kind: StepKind = "function",
+    model: str | None = None,
+    provider: str | None = None,
+    tags: Sequence[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    capture_input: bool = True,
+    capture_output: bool = True,
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def observe(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    kind: StepKind = "function",
+    model: str | None = None,
+    provider: str | None = None,
+    tags: Sequence[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    capture_input: bool = True,
+    capture_output: bool = True,
+) -> Any:
+    """Make every call of a function a step: `@observe` or `@observe(kind="tool")`.
+
+    For functions, coroutine functions, generators and async generators. The input is the arguments by name (a single one as it
+    is), the output what is returned, or what was yielded in all; usage is read from a model's response that reports it. The step
+    of a generator lasts from its first value to its end, and is active only while its body runs.
+
+    Args:
+        name: Of the step; the function's name if not given.
+        kind: What the step does.
+        model, provider, tags, metadata: As for `step`.
+        capture_input, capture_output: Whether to record arguments and results.
+
+    Raises:
+        ValueError: `kind` is none of `StepKind`.
+    """
+    if kind not in _START:
+        raise ValueError(f"step kind must be one of {', '.join(_START)}, got {kind!r}")
+
+    def decorate(observed: Callable[..., Any]) -> Callable[..., Any]:
+        step_name = name or getattr(observed, "__qualname__", type(observed).__name__).rpartition(".")[2]
+        read_input = _argument_reader(observed) if capture_input else None
+
+        def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Step:
+            given = None if read_input is None else read_input(args, kwargs)
+            return step(step_name, kind, input=given, model=model, provider=provider, tags=tags, metadata=metadata)
+
+        return _WRAPPERS[_flavour(observed)](observed, begin, capture_output)
+
+    return decorate if function is None else decorate(function)
+
+
+def carry_context(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, to be called on another thread as if it were called here: same run, same parent step.
+
+    For `threading.Thread`, `Executor.submit` and `loop.run_in_executor`, which do not carry the context over by themselves
+    (`asyncio.to_thread` does). The result may be called many times and by several threads at once.
+    """
+    context = contextvars.copy_context()
+
+    @functools.wraps(function)
+    def carried(*args: P.args, **kwargs: P.kwargs) -> R:
+        return context.copy().run(function, *args, **kwargs)
+
+    return carried
+
+
+def reported_usage(output: Any) -> Usage | None:
+    """Token counts in a model's response: `usage` with OpenAI's or Anthropic's field names, as object or mapping."""
+    usage = _field(output, "usage")
+    if usage is None:
+        return None
+    prompt = _count(usage, "prompt_tokens", "input_tokens")
+    completion = _count(usage, "completion_tokens", "output_tokens")
+    if prompt is None and completion is None:
+        return None
+    total = _count(usage, "total_tokens")
+    if total is None and prompt is not None and completion is not None:
+        total = prompt + completion
+    prompt_details = _field(usage, "prompt_tokens_details") or _field(usage, "input_tokens_details")
+    completion_details = _field(usage, "completion_tokens_details") or _field(usage, "output_tokens_details")
+    return Usage(
+        prompt,
+        completion,
+        total,
+        _count(prompt_details, "cached_tokens"),
+        None,
+        _count(completion_details, "reasoning_tokens"),
+    )
+
+
+# -- observed functions ------------------------------------------------------------------------------------------------
+
+_Begin = Callable[[tuple[Any, ...], dict[str, Any]], Step]
+
+
+def _flavour(function: Callable[..., Any]) -> str:
+    if inspect.isasyncgenfunction(function):
+        return "async generator"
+    if inspect.iscoroutinefunction(function):
+        return "coroutine"
+    return "generator" if inspect.isgeneratorfunction(function) else "function"
+
+
+def _observe_function(function: Callable[..., Any], begin: _Begin, capture_output: bool) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def observed(*args: Any, **kwargs: Any) -> Any:
+        with begin(args, kwargs) as current:
+            result = function(*args, **kwargs)
+            if capture_output:
+                current.output = result
+            return result
+
+    return observed
+
+
+def _observe_coroutine(function: Callable[..., Any], begin: _Begin, capture_output: bool) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def observed(*args: Any, **kwargs: Any) -> Any:
+        with begin(args, kwargs) as current:
+            result = await function(*args, **kwargs)
+            if capture_output:
+                current.output = result
+            return result
+
+    return observed
+
+
+def _observe_generator(function: Callable[..., Any], begin: _Begin, capture_output: bool) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def observed(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        generator = function(*args, **kwargs)
+        stretch = _Stretch(begin(args, kwargs), capture_output)
+        sent: Any = None
+        thrown: BaseException | None = None
+        while True:
+            stretch.resume()
+            try:
+                value = generator.send(sent) if thrown is None else generator.throw(thrown)
+            except StopIteration as stop:
+                stretch.end(None)
+                return stop.value
+            except BaseException as exc:
+                stretch.end(exc)
+                raise
+            stretch.suspend(value)
+            sent, thrown = None, None
+            try:
+                sent = yield value
+            except GeneratorExit as exc:
+                stretch.resume()
+                try:
+                    generator.close()
+                finally:
+                    stretch.end(exc)
+                raise
+            except BaseException as exc:
+                thrown = exc
+
+    return observed
+
+
+def _observe_async_generator(function: Callable[..., Any], begin: _Begin, capture_output: bool) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def observed(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        generator = function(*args, **kwargs)
+        stretch = _Stretch(begin(args, kwargs), capture_output)
+        sent: Any = None
+        thrown: BaseException | None = None
+        while True:
+            stretch.resume()
+            try:
+                value = await (generator.asend(sent) if thrown is None else generator.athrow(thrown))
+            except StopAsyncIteration:
+                stretch.end(None)
+                return
+            except BaseException as exc:
+                stretch.end(exc)
+                raise
+            stretch.suspend(value)
+            sent, thrown = None, None
+            try:
+                sent = yield value
+            except GeneratorExit as exc:
+                stretch.resume()
+                try:
+                    await generator.aclose()
+                finally:
+                    stretch.end(exc)
+                raise
+            except BaseException as exc:
+                thrown = exc
+
+    return observed
+
+
+_WRAPPERS = {
+    "function": _observe_function,
+    "coroutine": _observe_coroutine,
+    "generator": _observe_generator,
+    "async generator": _observe_async_generator,
+}
+
+
+class _Stretch:
+    """A generator's step, which is the innermost one only while the generator's body runs."""
+
+    def __init__(self, current: Step, capture_output: bool) -> None:
+        self._step = current
+        self._values: list[Any] | None = [] if capture_output else None
+        self._inside: ActiveStep | None = None
+        self._outside: ActiveStep | None = None
+        self._has_begun = False
+
+    def resume(self) -> None:
+        if self._has_begun:
+            self._outside = resume_at(self._inside)
+            return
+        self._has_begun = True
+        outside = resume_at(None)
+        resume_at(outside)
+        self._outside = outside
+        self._step._begin(None)
+
+    def suspend(self, value: Any) -> None:
+        self._inside = resume_at(self._outside)
+        self._step.chunk(value)
+        if self._values is not None:
+            self._values.append(value)
+
+    def end(self, exc: BaseException | None) -> None:
+        if self._values is not None:
+            texts = [value for value in self._values if isinstance(value, str)]
+            is_text = len(texts) == len(self._values) and bool(texts)
+            self._step.output = "".join(texts) if is_text else self._values
+        self._step._finish(exc)
+        resume_at(self._outside)
+
+
+def _argument_reader(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+    """Gives a call's arguments by name, without `self`; the value itself where the function takes just one."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return lambda args, kwargs: {"args": args, **kwargs}
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    is_method = bool(names) and names[0] in ("self", "cls")
+    is_single = len(parameters) - is_method == 1 and parameters[-1].kind not in (
+        inspect.Parameter.VAR_POSITIONAL,
+        inspect.Parameter.VAR_KEYWORD,
+    )
+
+    def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        named = dict(zip(names, args, strict=False))
+        if is_method:
+            named.pop(names[0], None)
+        if len(args) > len(names):
+            named["args"] = args[len(names) :]
+        named.update(kwargs)
+        if is_single and len(named) == 1:
+            return next(iter(named.values()))
+        return named or None
+
+    return read
+
+
+# -- small parts -------------------------------------------------------------------------------------------------------
+
+
+def _entries(
+    exporters: Sequence[TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry],
+) -> list[ExporterEntry]:
+    entries: dict[str, ExporterEntry] = {}
+
+    def add(name: str | None, config: TelemetryExporterBaseConfig) -> None:
+        if not isinstance(config, TelemetryExporterBaseConfig):
+            raise ConfigurationError(
+                Problem(f"{config!r} is no exporter config; expected an instance of a TelemetryExporterBaseConfig")
+            )
+        base = name or config.type
+        unique, number = base, 2
+        while unique in entries:
+            unique, number = f"{base}_{number}", number + 1
+        entries[unique] = ExporterEntry(unique, config, registration_of(config))
+
+    for item in exporters:
+        if isinstance(item, ExporterEntry):
+            entries[item.name] = item
+        elif isinstance(item, Mapping):
+            for name, config in item.items():
+                add(name, config)
+        else:
+            add(None, item)
+    return list(entries.values())
+
+
+def _field(holder: Any, name: str) -> Any:
+    if isinstance(holder, Mapping):
+        return holder.get(name)
+    try:
+        return getattr(holder, name, None)
+    except Exception:  # a property of somebody else's
+        return None
+
+
+def _count(holder: Any, *names: str) -> int | None:
+    for name in names:
+        value = _field(holder, name)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+    return None

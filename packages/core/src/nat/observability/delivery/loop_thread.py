@@ -1,0 +1,106 @@
+"""Event loops on threads of their own."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+__all__ = ["LoopThread"]
+
+_log = logging.getLogger("nat.observability.delivery")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_STOP_TIMEOUT_S = 1.0
+
+
+class LoopThread:
+    """An event loop on a daemon thread, so that no backend can keep the interpreter from ending.
+
+    The loop's default executor also works while the interpreter exits, when the standard one takes nothing any more:
+    `asyncio.to_thread` and name resolution go on until the last flush is over.
+
+    Args:
+        name: Of the thread.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_default_executor(_DaemonThreads(name))
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Run the loop until `stop`."""
+        self._thread.start()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs on this thread."""
+        return threading.current_thread() is self._thread
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Run a coroutine on the loop; thread-safe, returns at once."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def stop(self) -> None:
+        """End the loop and its thread; a thread that is blocked is left behind after a second."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        if not self.is_current:
+            self._thread.join(_STOP_TIMEOUT_S)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+            self._cancel_all()
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        finally:
+            asyncio.set_event_loop(None)
+            self.loop.close()
+
+    def _cancel_all(self) -> None:
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.loop.run_until_complete(asyncio.wait(tasks, timeout=_STOP_TIMEOUT_S))
+
+
+class _DaemonThreads(ThreadPoolExecutor):
+    """Runs each call on a daemon thread of its own.
+
+    `ThreadPoolExecutor` refuses work once the interpreter begins to exit, and joins its threads there: both would lose spans or
+    hang. asyncio accepts only its subclasses as default executor.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(max_workers=1)
+        self._name = name
+        self._slots = threading.BoundedSemaphore(_MAX_CALLS)
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """Start the call at once."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            with self._slots:
+                if not future.set_running_or_notify_cancel():
+                    return
+                try:
+                    result = fn(*args, **kwargs)
+                except BaseException as exc:
+                    future.set_exception(exc)
+                else:
+                    future.set_result(result)
+
+        threading.Thread(target=run, name=f"{self._name} call", daemon=True).start()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Nothing to wait for: the threads are daemons."""
+
+
+_MAX_CALLS = 32

@@ -1,0 +1,628 @@
+"""The manager: the lanes of one configuration, from start to last flush, and the telemetry thread that they share."""
+
+import asyncio
+import atexit
+import contextvars
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for_futures
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Self
+
+from nat.builder.builder import Builder
+from nat.builder.context import ContextState, active_step, enter_step, in_state
+from nat.data_models.errors import ConfigurationError, Problem
+from nat.data_models.intermediate_step import ROOT_PARENT_ID, IntermediateStepType
+from nat.data_models.telemetry_exporter import DeliveryConfigMixin, TelemetryExporterBaseConfig
+from nat.observability.delivery.intake import Drained, Intake
+from nat.observability.delivery.loop_thread import LoopThread
+from nat.observability.delivery.options import DeliveryOptions
+from nat.observability.delivery.retry import RetryPolicy
+from nat.observability.delivery.worker import Lane
+from nat.observability.events import (
+    CapturedError,
+    CapturedStep,
+    Run,
+    capture_error,
+    new_step_id,
+    new_trace_id,
+)
+from nat.observability.exporter.base_exporter import BaseExporter, LaneView
+from nat.observability.ledger import Counts, Ledger
+from nat.observability.noise import Noise
+from nat.observability.registry import ExporterEntry
+from nat.observability.snapshot import snapshot
+from nat.observability.spans.capture import CapturedSpan, LooseCapture, RunCapture
+
+__all__ = ["ExporterState", "ExporterStatus", "RunScope", "TelemetryManager", "TelemetryStatus"]
+
+_log = logging.getLogger("nat.observability.manager")
+
+_GATHER_S = 0.005  # how long the first item of a burst waits for more, so that one wake-up serves many
+_SHUTDOWN_TIMEOUT_S = 10.0
+_REQUIRED_TIMEOUT_S = 30.0
+_GRACE_S = 0.5  # beyond a deadline, for a loop to say that it has kept it
+_MAX_HELD = 200_000  # items kept for an exporter that has not started yet
+
+
+class ExporterState(StrEnum):
+    """Where an exporter is in its life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DISABLED = "disabled"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterStatus(Counts):
+    """One exporter now: its state and what became of everything it accepted.
+
+    Attributes:
+        name: Its entry in the configuration.
+        type: Its `_type`.
+        state: Where it is in its life.
+        reason: Why it is disabled.
+    """
+
+    name: str = ""
+    type: str = ""
+    state: ExporterState = ExporterState.STARTING
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryStatus:
+    """All exporters of a configuration now, by entry name."""
+
+    exporters: dict[str, ExporterStatus]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether no exporter is disabled and nothing has been lost."""
+        return all(
+            status.state is not ExporterState.DISABLED and status.lost == 0 for status in self.exporters.values()
+        )
+
+
+class TelemetryManager:
+    """Builds, starts, feeds, drains and stops the exporters of one configuration. Thread-safe.
+
+    Starting waits for no backend: exporters come up on their own event loops while the workflow runs already, and get what was
+    captured before. Exporters that this project ships share the telemetry thread; any other one has a thread of its own, since
+    nobody knows whether it blocks.
+
+    Args:
+        entries: What is configured; names are unique.
+    """
+
+    def __init__(self, entries: Sequence[ExporterEntry]) -> None:
+        configs = {entry.name: entry.config for entry in entries}
+        self._slots = {entry.name: _Slot(entry, Builder(configs), self._lanes_changed) for entry in entries}
+        self._intake = Intake(self._wake)
+        self._thread: LoopThread | None = None
+        self._captures: set[RunCapture] = set()
+        self._outer = ContextState.get()
+        self._loose = LooseCapture(self, self._capture_with_open)
+        self._lock = threading.Lock()
+        self._noise = Noise(_log)
+        self._said_refused = 0
+        self.wants_steps = True
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the exporters. Returns at once, unless an entry is `required`: that one is waited for.
+
+        Raises:
+            ConfigurationError: A required exporter did not start; the others have been stopped again.
+            RuntimeError: It has been started already.
+        """
+        with self._lock:
+            if self._thread is not None:
+                raise RuntimeError("this telemetry has been started already")
+            self._outer = ContextState.get()
+            self._thread = _shared_thread.acquire()
+        for slot in self._slots.values():
+            slot.start(self._thread)
+        self._outer.stream.attach(self._loose)
+        _open_managers.add(self)
+        self._check_required()
+
+    def _check_required(self) -> None:
+        required = [slot for slot in self._slots.values() if slot.entry.required]
+        deadline = time.monotonic() + _REQUIRED_TIMEOUT_S
+        for slot in required:
+            slot.settled.wait(max(deadline - time.monotonic(), 0))
+        failed = [slot for slot in required if slot.state is not ExporterState.RUNNING]
+        if not failed:
+            return
+        self.close(0.0)
+        raise ConfigurationError(*(slot.required_problem() for slot in failed))
+
+    def flush(self, timeout_s: float) -> TelemetryStatus:
+        """Return when everything captured so far has met its fate, or after `timeout_s` seconds for all exporters together."""
+        thread = self._thread
+        if thread is not None:
+            deadline = time.monotonic() + timeout_s
+            self._drain_now(thread, timeout_s)
+            flushes = [slot.flush() for slot in self._slots.values()]
+            wait_for_futures([flush for flush in flushes if flush is not None], max(deadline - time.monotonic(), 0))
+        return self.status()
+
+    def close(self, timeout_s: float | None = None) -> TelemetryStatus:
+        """Stop capturing, deliver what waits, stop the exporters: within `timeout_s` seconds for all together. Idempotent.
+
+        Steps that are open outside any run are exported as incomplete; runs that are still going on lose what comes after.
+        """
+        timeout_s = _SHUTDOWN_TIMEOUT_S if timeout_s is None else timeout_s
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is None:
+            return self.status()
+        deadline = time.monotonic() + timeout_s
+        self._outer.stream.detach(self._loose)
+        self._loose.close(time.time_ns())
+        for capture in list(self._captures):
+            capture.close(time.time_ns())
+        self._drain_now(thread, timeout_s)
+        stops = [slot.stop(max(deadline - time.monotonic(), 0)) for slot in self._slots.values()]
+        wait_for_futures([stop for stop in stops if stop is not None], max(deadline - time.monotonic(), 0) + _GRACE_S)
+        for slot in self._slots.values():
+            slot.leave_behind()
+        _open_managers.discard(self)
+        _shared_thread.release()
+        return self.status()
+
+    def status(self) -> TelemetryStatus:
+        """What every exporter is doing and has done."""
+        steps, spans = self._intake.waiting()
+        refused = (self._intake.refused_steps, self._intake.refused_spans)
+        return TelemetryStatus({name: slot.status((steps, spans), refused) for name, slot in self._slots.items()})
+
+    # -- capture -------------------------------------------------------------------------------------------------------
+
+    def open_run(
+        self,
+        name: str,
+        *,
+        input: Any = None,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        kind: IntermediateStepType = IntermediateStepType.WORKFLOW_START,
+    ) -> "RunScope":
+        """A run, to be entered: what happens in the body belongs to it, below one root step."""
+        return RunScope(
+            self, name, input=input, session_id=session_id, user_id=user_id, tags=tags, metadata=metadata, kind=kind
+        )
+
+    def record_step(self, step: CapturedStep, run: Run) -> None:
+        """Take a step event from a capture."""
+        self._intake.put_step(step, run)
+
+    def record_span(self, span: CapturedSpan, run: Run) -> None:
+        """Take a span from a capture."""
+        self._intake.put_span(span, run)
+
+    def record_end(self, run: Run) -> None:
+        """Take note of a run's end."""
+        self._intake.put_end(run)
+
+    def begin_capture(self, run: Run) -> RunCapture:
+        """A capture for a run that begins."""
+        capture = RunCapture(run, self)
+        self._captures.add(capture)
+        return capture
+
+    def end_capture(self, capture: RunCapture) -> None:
+        """The capture's run has ended."""
+        self._captures.discard(capture)
+
+    def _capture_with_open(self, step_id: str) -> RunCapture | None:
+        return next((capture for capture in list(self._captures) if capture.has_open(step_id)), None)
+
+    # -- the telemetry thread ------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        thread = self._thread
+        if thread is not None:
+            with suppress(RuntimeError):  # the loop was closed this moment; `close` drains what has come in
+                thread.loop.call_soon_threadsafe(self._gather)
+
+    def _gather(self) -> None:
+        thread = self._thread
+        if thread is not None:
+            thread.loop.call_later(_GATHER_S, self._distribute)
+
+    def _distribute(self) -> None:
+        """Hand what the intake holds to every lane."""
+        drained = self._intake.drain()
+        if drained.steps or drained.spans:
+            for slot in self._slots.values():
+                slot.give(drained)
+        refused = self._intake.refused_steps + self._intake.refused_spans
+        if refused > self._said_refused:
+            self._noise.warn(
+                "intake", "telemetry: the intake is full; %d steps and spans are lost", refused - self._said_refused
+            )
+            self._said_refused = refused
+
+    def _drain_now(self, thread: LoopThread, timeout_s: float) -> None:
+        if thread.is_current:
+            self._distribute()
+            return
+        done = threading.Event()
+
+        def distribute() -> None:
+            self._distribute()
+            done.set()
+
+        thread.loop.call_soon_threadsafe(distribute)
+        done.wait(timeout_s)
+
+    def _lanes_changed(self) -> None:
+        self.wants_steps = any(slot.may_take_steps for slot in self._slots.values())
+
+
+class RunScope:
+    """One run, as a context manager: `with` or `async with`. It is entered once.
+
+    Attributes:
+        output: What the run gives; set it before the end.
+    """
+
+    def __init__(
+        self,
+        manager: TelemetryManager,
+        name: str,
+        *,
+        input: Any,
+        session_id: str | None,
+        user_id: str | None,
+        tags: Sequence[str],
+        metadata: Mapping[str, Any] | None,
+        kind: IntermediateStepType,
+    ) -> None:
+        self._manager = manager
+        self._kind = kind
+        self._input = snapshot(input)
+        self.output: Any = None
+        self._error: CapturedError | None = None
+        outer = ContextState.get().run
+        self._run = Run(
+            trace_id=new_trace_id() if outer is None else outer.trace_id,
+            name=name,
+            owner=manager,
+            root_id=new_step_id(),
+            session_id=session_id if session_id is not None or outer is None else outer.session_id,
+            user_id=user_id if user_id is not None or outer is None else outer.user_id,
+            tags=tuple(tags),
+            metadata=snapshot(dict(metadata)) if metadata else None,
+        )
+        self._exit = ExitStack()
+
+    @property
+    def trace_id(self) -> int:
+        """128-bit id of its trace."""
+        return self._run.trace_id
+
+    @property
+    def error(self) -> CapturedError | None:
+        """Why it failed; known once it has ended."""
+        return self._error
+
+    def fail(self, exc: BaseException) -> None:
+        """Mark the run as failed although no exception leaves its body."""
+        self._error = capture_error(exc)
+
+    def __enter__(self) -> Self:
+        around = active_step()
+        self._parent_id = ROOT_PARENT_ID if around is None else around.step_id
+        state = ContextState(self._run, outer=ContextState.get())
+        self._state = state
+        self._capture = self._manager.begin_capture(self._run)
+        state.stream.attach(self._capture)
+        self._exit.enter_context(in_state(state))
+        root = self._step(self._kind, input=self._input)
+        enter_step(root.step_id, self._run.name, is_function=False, frame=None)
+        self._run.context = contextvars.copy_context()
+        state.stream.emit(root)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if exc is not None:
+            self._error = capture_error(exc)
+        end = IntermediateStepType(self._kind.value.replace("_START", "_END"))
+        with self._exit:
+            unfinished = self._capture.close_below(self._run.root_id or "", time.time_ns())
+            if unfinished and self._error is None:
+                self._error = _unfinished(unfinished)
+            self._run.has_failed = self._error is not None
+            self._state.stream.emit(self._step(end, output=snapshot(self.output), error=self._error))
+            self._run.has_ended = True
+            self._manager.end_capture(self._capture)
+            self._manager.record_end(self._run)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, exc, traceback)
+
+    def _step(self, event_type: IntermediateStepType, **fields: Any) -> CapturedStep:
+        run = self._run
+        assert run.root_id is not None
+        return CapturedStep(event_type, run.root_id, self._parent_id, run.name, time.time_ns(), run=run, **fields)
+
+
+class _Slot:
+    """One configured exporter: what it is given before it has started, its lane, and its thread."""
+
+    def __init__(self, entry: ExporterEntry, builder: Builder, changed: Callable[[], None]) -> None:
+        self.entry = entry
+        self.state = ExporterState.STARTING
+        self.reason: str | None = None
+        self.settled = threading.Event()
+        self._builder = builder
+        self._changed = changed
+        self._ledger = Ledger()
+        self._lock = threading.Lock()
+        self._held: deque[Drained] = deque()
+        self._held_count = 0
+        self._lane: Lane | None = None
+        self._takes_steps: bool | None = None
+        self._thread: LoopThread | None = None
+        self._owns_thread = not entry.registration.is_ours
+        self._closing = asyncio.Event()
+        self._has_settled = asyncio.Event()
+        self._life: Future[None] | None = None
+
+    # -- from any thread -----------------------------------------------------------------------------------------------
+
+    @property
+    def may_take_steps(self) -> bool:
+        """Whether it takes steps, or might once it has started."""
+        return self._takes_steps is not False and self.state is not ExporterState.DISABLED
+
+    def start(self, shared: LoopThread) -> None:
+        """Build the exporter and start it, on its loop; returns at once."""
+        self._thread = shared
+        if self._owns_thread:
+            self._thread = LoopThread(f"nat {self.entry.name}")
+            self._thread.start()
+        self._life = self._thread.call(self._live())
+
+    def give(self, drained: Drained) -> None:
+        """Take what the intake held."""
+        with self._lock:
+            if self._lane is not None:
+                self._offer(self._lane, drained)
+            elif self.state is ExporterState.STARTING:
+                self._hold(drained)
+            else:
+                self._ledger.refuse(self._refuse_reason, drained.span_count)
+
+    def flush(self) -> "Future[None] | None":
+        """Flush the lane; done when everything that was given before has met its fate."""
+        if self._thread is None:
+            return None
+        return self._thread.call(self._flush())
+
+    def stop(self, timeout_s: float) -> "Future[None] | None":
+        """Drain and end the exporter on its loop within `timeout_s` seconds."""
+        if self._thread is None or self._life is None:
+            return None
+        return self._thread.call(self._stop(timeout_s))
+
+    def leave_behind(self) -> None:
+        """Forget an exporter that did not stop in time, and end its thread."""
+        if self._life is not None and not self._life.done():
+            self._life.cancel()
+            _log.warning("%s: did not stop before the deadline and is left behind", self._label)
+        if self.state is not ExporterState.DISABLED:
+            self.state = ExporterState.STOPPED
+        if self._owns_thread and self._thread is not None:
+            self._thread.stop()
+        self._thread = None
+
+    def status(self, waiting: tuple[int, int], refused: tuple[int, int]) -> ExporterStatus:
+        """Its state and counts; `waiting` and `refused` are the intake's, of steps and of spans."""
+        with self._lock:
+            kind = 0 if self._takes_steps else 1
+            is_open = self.state in (ExporterState.STARTING, ExporterState.RUNNING)
+            held = sum((drained.step_count, drained.span_count)[kind] for drained in self._held)
+            counts = self._ledger.counts(waiting=held + (waiting[kind] if is_open else 0), refused=refused[kind])
+            return ExporterStatus(
+                accepted=counts.accepted,
+                delivered=counts.delivered,
+                rejected=counts.rejected,
+                dropped=counts.dropped,
+                dead_lettered=counts.dead_lettered,
+                spooled=counts.spooled,
+                recovered=counts.recovered,
+                pending=counts.pending,
+                name=self.entry.name,
+                type=self.entry.registration.type_name,
+                state=self.state,
+                reason=self.reason,
+            )
+
+    def required_problem(self) -> Problem:
+        """Why a start that requires it fails."""
+        reason = self.reason or f"did not start within {_REQUIRED_TIMEOUT_S:.0f} s"
+        return Problem(f"{reason}; it is required, so nothing was started", path=self._label)
+
+    # -- on its loop ---------------------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        """The exporter's whole life: registration function, start, work, drain, cleanup."""
+        entry = self.entry
+        try:
+            async with entry.registration.build(entry.config, self._builder) as exporter:
+                options = _delivery_options(exporter, entry.config)
+                lane = Lane(entry.name, LaneView(exporter), options, ledger=self._ledger)
+                exporter.use_lane(lane)
+                async with exporter.start():
+                    self._opened(lane, LaneView(exporter).takes == "steps")
+                    await self._closing.wait()
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:
+            self._failed(exc)
+        finally:
+            self._release_held()
+            self._settle()
+
+    def _opened(self, lane: Lane, takes_steps: bool) -> None:
+        with self._lock:
+            self._takes_steps = takes_steps
+            self._lane = lane
+            for drained in self._held:
+                self._offer(lane, drained)
+            self._held.clear()
+            self.state = ExporterState.RUNNING
+        self._changed()
+        self._settle()
+        _log.debug("%s: running", self._label)
+
+    def _settle(self) -> None:
+        self._has_settled.set()
+        self.settled.set()
+
+    def _failed(self, exc: Exception) -> None:
+        text = _without_secrets(str(exc), self.entry.config)
+        reason = f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+        if self.state is ExporterState.RUNNING:
+            _log.warning("%s: its end failed: %s", self._label, reason)
+            return
+        with self._lock:
+            self.state = ExporterState.DISABLED
+            self.reason = reason
+        self._changed()
+        _log.debug("%s: could not start", self._label, exc_info=exc)
+        _log.error("%s: could not start (%s); it is disabled, everything else goes on", self._label, reason)
+
+    def _release_held(self) -> None:
+        with self._lock:
+            count = sum(drained.span_count for drained in self._held)
+            self._held.clear()
+            if count:
+                self._ledger.refuse(self._refuse_reason, count)
+
+    async def _flush(self) -> None:
+        if self._lane is not None:
+            await self._lane.flush()
+
+    async def _stop(self, timeout_s: float) -> None:
+        """Within the deadline: let it finish its start, drain the lane, and let `_live` run to its end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._has_settled.wait()
+                if self._lane is not None:
+                    await self._lane.close(timeout_s)
+        self._closing.set()
+        if self._life is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE_S / 2):
+                await asyncio.wait([asyncio.wrap_future(self._life)])
+
+    # -- small parts ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _label(self) -> str:
+        return f"general.telemetry.tracing.{self.entry.name} ({self.entry.registration.type_name})"
+
+    @property
+    def _refuse_reason(self) -> str:
+        return "exporter_disabled" if self.state is ExporterState.DISABLED else "shutdown"
+
+    def _offer(self, lane: Lane, drained: Drained) -> None:
+        if self._takes_steps:
+            lane.offer(drained.steps, drained.step_count)
+        else:
+            lane.offer(drained.spans, drained.span_count)
+
+    def _hold(self, drained: Drained) -> None:
+        self._held.append(drained)
+        self._held_count += drained.step_count + drained.span_count
+        while self._held_count > _MAX_HELD and len(self._held) > 1:
+            oldest = self._held.popleft()
+            self._held_count -= oldest.step_count + oldest.span_count
+            self._ledger.refuse("queue_full", oldest.span_count)
+
+
+class _SharedThread:
+    """The telemetry thread: one in a process, there while a manager needs it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: LoopThread | None = None
+        self._users = 0
+
+    def acquire(self) -> LoopThread:
+        with self._lock:
+            if self._thread is None:
+                self._thread = LoopThread("nat telemetry")
+                self._thread.start()
+            self._users += 1
+            return self._thread
+
+    def release(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._thread is not None:
+                thread, self._thread = self._thread, None
+                thread.stop()
+
+
+_shared_thread = _SharedThread()
+_open_managers: set[TelemetryManager] = set()
+
+
+@atexit.register
+def _close_open_managers() -> None:
+    """A program that closes nothing still delivers: within the usual deadline, all managers in turn."""
+    for manager in list(_open_managers):
+        manager.close()
+
+
+def _unfinished(steps: Sequence[CapturedStep]) -> CapturedError:
+    names = ", ".join(repr(step.name or step.step_id) for step in steps[:3])
+    more = f" and {len(steps) - 3} more" if len(steps) > 3 else ""
+    return CapturedError("incomplete", f"{len(steps)} step(s) never ended: {names}{more}")
+
+
+def _delivery_options(exporter: BaseExporter, config: TelemetryExporterBaseConfig) -> DeliveryOptions:
+    """What the exporter asks for; keys of `DeliveryConfigMixin` that the user has set go before."""
+    options = exporter.delivery_options
+    mixin: object = config
+    if not isinstance(mixin, DeliveryConfigMixin):
+        return options
+    if "timeout" in mixin.model_fields_set:
+        options = replace(options, timeout_s=mixin.timeout)
+    if "retries" in mixin.model_fields_set:
+        options = replace(options, retry=RetryPolicy(max_retries=mixin.retries))
+    return options
+
+
+def _without_secrets(text: str, config: TelemetryExporterBaseConfig) -> str:
+    """An author's message, without the values of the config's secret fields."""
+    for key in config.model_fields_set:
+        value = getattr(config, key, None)
+        if config.is_secret(key) and isinstance(value, str) and value:
+            text = text.replace(value, "[hidden]")
+    return text
