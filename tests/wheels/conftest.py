@@ -1,5 +1,6 @@
 """Built distributions and clean virtual environments: made once, whatever the number of workers."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,9 +26,12 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
 
     def make_once(name: str, make: Callable[[Path], object]) -> Path:
         folder = shared / name
+        is_made = shared / f"{name}.made"
         with FileLock(shared / f"{name}.lock"):
-            if not folder.exists():
+            if not is_made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
                 make(folder)
+                is_made.touch()
         return folder
 
     return make_once
