@@ -7,7 +7,7 @@
 All parts run, also after one that failed; the exit code is 0 only if none did. What follows `--` goes to pytest:
 
     uv run tools/test.py tests -- -k serializer
-    uv run tools/test.py tests -- -p no:randomly -x
+    uv run tools/test.py tests -- -n0 --randomly-seed=123 -x
 """
 
 import argparse
