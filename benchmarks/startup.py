@@ -99,8 +99,8 @@ def import_evidence(top: int) -> None:
     own_us: dict[str, int] = {}
     for line in done.stderr.splitlines():
         if line.startswith("import time:") and "[us]" not in line:
-            own, _, name = line.removeprefix("import time:").split("|")
-            own_us[name.strip()] = int(own)
+            self_us, _, module = line.removeprefix("import time:").split("|")
+            own_us[module.strip()] = int(self_us)
     by_package: dict[str, int] = defaultdict(int)
     for name, own in own_us.items():
         by_package[name.split(".")[0]] += own
