@@ -41,7 +41,7 @@ def tests(pytest_arguments: Sequence[str]) -> list[Part]:
     """Tier one. Branch coverage of core is measured, and judged against `fail_under` in pyproject.toml."""
     seed = random.SystemRandom().randrange(2**32)
     return [
-        Part("ruff check", [_tool("ruff"), "check"]),
+        Part("ruff check", [_tool("ruff"), "check", "--output-format=concise"]),
         Part("ruff format", [_tool("ruff"), "format", "--check"]),
         Part("mypy", [_tool("mypy")]),
         Part("import directions", [_tool("lint-imports"), "--no-logo"]),
@@ -108,7 +108,7 @@ def _run(tier: str, part: Part) -> bool:
     if done.returncode and not is_empty and done.stdout:
         print(done.stdout.rstrip())
     if is_empty:
-        outcome = f"no {tier} tests yet" if tier != "products" else "no product tests yet"
+        outcome = f"no {tier.removesuffix('s')} tests yet"
     else:
         outcome = "FAILED" if done.returncode else "ok"
     print(f"{part.name}: {outcome} ({time.monotonic() - started:.1f} s)", flush=True)
