@@ -1,7 +1,6 @@
 """Mentions check: nothing in the repository points at the machine it was written on.
 
-Tracked files name no package registry, lock files only the public index, and no file holds an absolute path of
-somebody's machine.
+Only lock files name a package index, and only the public one; no file holds an absolute path of somebody's machine.
 
     uv run tools/check_mentions.py
 """
@@ -15,10 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PUBLIC_INDEX = frozenset({"pypi.org", "files.pythonhosted.org"})
 
 _HOST = re.compile(r"https?://([^/\s\"'`)>]+)")
-_REGISTRY = re.compile(
-    r"\b(?:files\.pythonhosted\.org|pypi\.org/simple|test\.pypi\.org|registry\.npmjs\.org|deb\.debian\.org)\b"
-    r"|(?:extra[-_]index|index|default[-_]index)[-_]url\s*=|find-links\s*=",
-    re.IGNORECASE,
+_INDEX = re.compile(
+    rf"{'|'.join(map(re.escape, PUBLIC_INDEX))}|^\s*(?:[\w-]*index[-_]url|find[-_]links)\s*=", re.IGNORECASE
 )
 _MACHINE_PATH = re.compile(r"(?<![\w.~$}*-])/(?:work|root|home/\w+|Users/\w+)/")
 
@@ -35,10 +32,11 @@ def problems() -> Iterator[str]:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
-        yield from (f"{name}:{problem}" for problem in _problems(text, is_lock=path.name == "uv.lock"))
+        yield from (f"{name}:{found}" for found in problems_in(text, is_lock=path.name == "uv.lock"))
 
 
-def _problems(text: str, *, is_lock: bool) -> Iterator[str]:
+def problems_in(text: str, *, is_lock: bool) -> Iterator[str]:
+    """What is wrong in the text of one file, each with its line."""
     for number, line in enumerate(text.splitlines(), start=1):
         if path := _MACHINE_PATH.search(line):
             yield f"{number}: absolute path of a machine: {path.group()}"
@@ -46,8 +44,8 @@ def _problems(text: str, *, is_lock: bool) -> Iterator[str]:
             for host in _HOST.findall(line):
                 if host not in PUBLIC_INDEX:
                     yield f"{number}: locked from {host}, not from the public index; lock without a mirror"
-        elif registry := _REGISTRY.search(line):
-            yield f"{number}: names a package registry: {registry.group()}"
+        elif index := _INDEX.search(line):
+            yield f"{number}: names a package index: {index.group()}"
 
 
 def main() -> int:

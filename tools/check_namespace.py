@@ -52,7 +52,7 @@ def _problems(files: Iterable[PurePosixPath]) -> Iterator[str]:
                 yield f"{module}: a module in the namespace has no place for py.typed; make it a package"
     for package in sorted(_packages(present)):
         if package / "__init__.py" not in present:
-            yield f"{package}: has no __init__.py, so other distributions could write into it; add one"
+            yield f"{package}: has no __init__.py, so others could write into it; add one"
         if package / "py.typed" not in present:
             yield f"{package}: has no py.typed, so type checkers ignore its annotations; add one"
 

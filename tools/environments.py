@@ -108,7 +108,9 @@ def installed(name: str) -> Environment:
     """
     environment = environments()[name]
     if not environment.is_installed:
-        raise RuntimeError(f"environment {name!r} is not installed; run: uv run tools/environments.py install {name}")
+        raise RuntimeError(
+            f"environment {name!r} is not installed as locked; run: uv run tools/environments.py install {name}"
+        )
     return environment
 
 

@@ -1,0 +1,97 @@
+"""Built distributions and clean virtual environments: made once, whatever the number of workers."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests.wheels.clean import CleanEnvironment
+from tools import environments
+from tools.build_wheels import build_project, build_workspace
+
+_FIXTURES = Path(__file__).parent / "fixtures"
+
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
+    """Make a folder under a name: the first worker that asks makes it, the others wait and get the same one."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
+
+    def make_once(name: str, make: Callable[[Path], object]) -> Path:
+        folder = shared / name
+        is_made = shared / f"{name}.made"
+        with FileLock(shared / f"{name}.lock"):
+            if not is_made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                make(folder)
+                is_made.touch()
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def dist(once: Once) -> Path:
+    """Folder with sdist and wheel of every project of the workspace."""
+    return once("dist", build_workspace)
+
+
+@pytest.fixture(scope="session")
+def published(once: Once) -> Path:
+    """Folder with the wheels that others published: the fixture packages."""
+
+    def build(into: Path) -> None:
+        for project in sorted(path.parent for path in _FIXTURES.glob("*/pyproject.toml")):
+            build_project(project, into)
+
+    return once("published", build)
+
+
+@pytest.fixture(scope="session")
+def base(once: Once, dist: Path) -> CleanEnvironment:
+    """A clean environment with only the wheels of core and file, and what they need."""
+    return CleanEnvironment(
+        once("base", lambda path: _install(path, ["nat-telemetry-core", "nat-telemetry-file"], [dist]))
+    )
+
+
+@pytest.fixture(scope="session")
+def with_plugins(once: Once, dist: Path, published: Path) -> CleanEnvironment:
+    """A clean environment with `nat-telemetry` and all packages that others published, the bad ones too."""
+    wheels = [str(wheel) for wheel in sorted(published.glob("*.whl"))]
+    return CleanEnvironment(once("with_plugins", lambda path: _install(path, ["nat-telemetry", *wheels], [dist])))
+
+
+@pytest.fixture
+def install(tmp_path: Path, dist: Path) -> Callable[[str], CleanEnvironment]:
+    """Install one of our distributions into a clean environment of its own."""
+
+    def install_one(requirement: str) -> CleanEnvironment:
+        path = tmp_path / "environment"
+        _install(path, [requirement], [dist])
+        return CleanEnvironment(path)
+
+    return install_one
+
+
+def _install(path: Path, requirements: list[str], folders: list[Path]) -> None:
+    uv = environments.uv()
+    found = [environments.installed("wheels").wheelhouse, *folders]
+    _run(uv, "venv", "--quiet", "--python", sys.executable, str(path))
+    _run(
+        *(uv, "pip", "install", "--quiet", "--python", str(CleanEnvironment(path).python)),
+        *("--offline", "--no-index", "--no-cache", *(f"--find-links={folder}" for folder in found)),
+        *requirements,
+    )
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
