@@ -104,7 +104,9 @@ def _section_text(section: Section) -> str:
         f"| {', '.join(f'issue {issue}' for issue in statement.left_for)} |"
         for number, statement in section.statements.items()
     ]
-    return "\n".join(["", f"## {section.title}", "", "| No. | Holds | Shown by | Left for |", "|---|---|---|---|", *rows, ""])
+    return "\n".join(
+        ["", f"## {section.title}", "", "| No. | Holds | Shown by | Left for |", "|---|---|---|---|", *rows, ""]
+    )
 
 
 def _cell(text: str) -> str:
