@@ -4,7 +4,6 @@ import asyncio
 from typing import Any, TypeVar
 
 import pytest
-from collecting import Received, SpanCollector, emit, registered
 
 from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.span import Span
@@ -13,6 +12,7 @@ from nat.observability.exporter.raw_exporter import RawExporter
 from nat.observability.exporter.span_exporter import SpanExporter
 from nat.observability.processor.batching_processor import BatchingProcessor
 from nat.observability.processor.processor import Processor
+from tests.support.collecting import Received, SpanCollector, emit, registered
 
 FAR_AWAY_S = 3_600.0
 
@@ -205,12 +205,8 @@ class Stalled(SpanExporter[Span, Span]):
 @pytest.mark.contract("S138", "S139")
 async def test_overflow_either_drops_and_counts_or_flushes() -> None:
     """With the queue full: `drop_on_overflow=True` loses items, counted; `False` loses none."""
-    dropping = BatchingProcessor[str](
-        batch_size=4, max_queue_size=4, flush_interval=FAR_AWAY_S, drop_on_overflow=True
-    )
-    flushing = BatchingProcessor[str](
-        batch_size=4, max_queue_size=4, flush_interval=FAR_AWAY_S, drop_on_overflow=False
-    )
+    dropping = BatchingProcessor[str](batch_size=4, max_queue_size=4, flush_interval=FAR_AWAY_S, drop_on_overflow=True)
+    flushing = BatchingProcessor[str](batch_size=4, max_queue_size=4, flush_interval=FAR_AWAY_S, drop_on_overflow=False)
 
     for processor in (dropping, flushing):
         out = await _by_itself(processor, "abcdefghij")

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from collecting import Received, SpanCollector, StepCollector, emit, push, registered, step, types_and_names
 
 from nat.builder.context import Context, ContextState
 from nat.builder.intermediate_step_manager import IntermediateStepManager
@@ -15,6 +14,16 @@ from nat.data_models.intermediate_step import IntermediateStep
 from nat.observability import Telemetry
 from nat.observability.exporter.raw_exporter import RawExporter
 from nat.utils.reactive.subject import Subject
+from tests.support.collecting import (
+    Received,
+    SpanCollector,
+    StepCollector,
+    emit,
+    push,
+    registered,
+    step,
+    types_and_names,
+)
 
 
 @pytest.mark.contract("S51", "S53", "S56", "S58", "S157")
@@ -123,7 +132,9 @@ async def test_tasks_have_parents_of_their_own() -> None:
 
     spans = exporter.by_name()
     parents = {
-        name: next((other.name for other in spans.values() if other.context.span_id == span.context.parent_span_id), None)
+        name: next(
+            (other.name for other in spans.values() if other.context.span_id == span.context.parent_span_id), None
+        )
         for name, span in spans.items()
     }
     assert parents == {
@@ -147,7 +158,7 @@ async def test_events_from_other_threads_arrive() -> None:
     assert len(set(uuids)) == 200
     assert sorted(item.UUID for item in exporter.received.items) == sorted(uuids * 2)
     for uuid in uuids:
-        events = [str(item.event_type) for item in exporter.received.items if item.UUID == uuid]
+        events = [str(item.event_type) for item in exporter.received.items if uuid == item.UUID]
         assert events == ["FUNCTION_START", "FUNCTION_END"]
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from collecting import Received, SpanCollector, StepCollector, emit, push, registered, types_and_names
 
 from nat.builder.context import Context
 from nat.data_models.intermediate_step import IntermediateStep, UsageInfo
@@ -15,6 +14,7 @@ from nat.observability import Telemetry
 from nat.observability.exporter.processing_exporter import ProcessingExporter
 from nat.observability.exporter.raw_exporter import RawExporter
 from nat.observability.exporter.span_exporter import SpanExporter
+from tests.support.collecting import Received, SpanCollector, StepCollector, emit, push, registered, types_and_names
 
 
 def _spans_of(workflow: Callable[[Telemetry], None]) -> dict[str, Span]:
@@ -29,7 +29,12 @@ def _agent(telemetry: Telemetry) -> None:
         token_usage=TokenUsageBaseModel(prompt_tokens=11, completion_tokens=5, total_tokens=16), num_llm_calls=1
     )
     with telemetry.run(
-        "support", input="Where is my parcel?", session_id="s-1", user_id="u-1", tags=["beta"], metadata={"tier": "gold"}
+        "support",
+        input="Where is my parcel?",
+        session_id="s-1",
+        user_id="u-1",
+        tags=["beta"],
+        metadata={"tier": "gold"},
     ) as run:
         agent = push("AGENT_START", "planner", input="Where is my parcel?")
         found = {"parcel": 7, "place": "Lyon"}

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from collecting import SpanCollector, StepCollector
 
 from nat.builder.context import ContextState
 from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.span import Span
 from nat.observability.exporter.base_exporter import BaseExporter, IsolatedAttribute
 from nat.observability.exporter.raw_exporter import RawExporter
+from tests.support.collecting import SpanCollector, StepCollector
 
 
 class Counting(RawExporter[IntermediateStep, IntermediateStep]):

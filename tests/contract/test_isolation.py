@@ -8,8 +8,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from collecting import Received, SpanCollector, StepCollector, emit, registered
-from http_backend import HttpBackend
 
 from nat.builder.context import ContextState
 from nat.data_models.span import Span
@@ -18,6 +16,8 @@ from nat.observability.exporter.base_exporter import IsolatedAttribute
 from nat.observability.exporter.span_exporter import SpanExporter
 from nat.observability.processor.batching_processor import BatchingProcessor
 from nat.observability.processor.processor import Processor
+from tests.support.collecting import Received, SpanCollector, StepCollector, emit, registered
+from tests.support.http_backend import HttpBackend
 
 
 class HttpSpans(SpanExporter[Span, dict[str, Any]]):

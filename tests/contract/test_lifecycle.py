@@ -1,13 +1,11 @@
 """Start, stop, and what happens in which order."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from collecting import Received, SpanCollector, StepCollector, emit, push, registered
 
 from nat.builder.context import ContextState
 from nat.data_models.span import Span
@@ -15,6 +13,7 @@ from nat.observability import Telemetry
 from nat.observability.exporter.base_exporter import BaseExporter
 from nat.observability.exporter.span_exporter import SpanExporter
 from nat.observability.processor.batching_processor import BatchingProcessor
+from tests.support.collecting import Received, SpanCollector, StepCollector, emit, push, registered
 
 
 class Diary(SpanExporter[Span, Span]):

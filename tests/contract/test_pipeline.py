@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pytest
-from collecting import DictCollector, Received, SpanCollector, StepCollector, emit, push, registered
 from pydantic import BaseModel
 
 from nat.data_models.intermediate_step import IntermediateStep
@@ -21,6 +20,7 @@ from nat.observability.processor.batching_processor import BatchingProcessor
 from nat.observability.processor.callback_processor import CallbackProcessor
 from nat.observability.processor.intermediate_step_serializer import IntermediateStepSerializer
 from nat.observability.processor.processor import Processor
+from tests.support.collecting import DictCollector, Received, SpanCollector, StepCollector, emit, push, registered
 
 
 class ToDict(Processor[Span, dict[str, Any]]):

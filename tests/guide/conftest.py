@@ -1,7 +1,8 @@
 from collections.abc import Iterator
 
 import pytest
-from http_backend import HttpBackend, running_backend
+
+from tests.support.http_backend import HttpBackend, running_backend
 
 
 @pytest.fixture

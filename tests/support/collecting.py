@@ -140,7 +140,7 @@ def registered(build: Callable[[], BaseExporter]) -> type[TelemetryExporterBaseC
     """A config class of a type of its own, whose exporter is what `build()` returns."""
 
     class Config(TelemetryExporterBaseConfig, name=f"contract_{next(_numbers)}"):
-        pass
+        """Made by a test."""
 
     @register_telemetry_exporter(config_type=Config)
     async def build_exporter(config: Config, builder: Builder) -> AsyncIterator[BaseExporter]:
