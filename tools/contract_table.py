@@ -47,8 +47,13 @@ class Section:
 
 
 def read_sections(path: Path) -> list[Section]:
-    sections = tomllib.loads(path.read_text(encoding="utf-8"))["section"]
-    left_for = tomllib.loads(path.read_text(encoding="utf-8"))["left_for"]
+    """The statements of the TOML file.
+
+    Raises:
+        ValueError: The file is not TOML, or `left_for` does not fit the statements.
+    """
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    left_for = document["left_for"]
     read = [
         Section(
             title=section["title"],
@@ -56,8 +61,12 @@ def read_sections(path: Path) -> list[Section]:
                 number: Statement(text, left_for.pop(number, [])) for number, text in section["statements"].items()
             },
         )
-        for section in sections
+        for section in document["section"]
     ]
+    if any(
+        not isinstance(issue, int) for section in read for row in section.statements.values() for issue in row.left_for
+    ):
+        raise ValueError(f"{path}: left_for takes numbers of issues")
     if left_for:
         raise ValueError(f"{path}: left_for names statements that do not exist: {', '.join(left_for)}")
     return read

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from pydantic import Field, SecretStr, ValidationError
-from tests.support.collecting import Received, SpanCollector
 
 from nat.builder.builder import Builder
 from nat.cli.register_workflow import register_telemetry_exporter
@@ -17,6 +16,7 @@ from nat.data_models.telemetry_exporter import (
     TelemetryExporterBaseConfig,
 )
 from nat.observability import Telemetry
+from tests.support.collecting import Received, SpanCollector
 
 
 class ServiceConfig(TelemetryExporterBaseConfig, name="configuration_service"):

@@ -9,14 +9,14 @@ from typing import Any
 import aiohttp
 import pytest
 from tenacity import retry, stop_after_attempt, wait_exponential
-from tests.support.collecting import Received, SpanCollector, StepCollector, emit, registered
-from tests.support.http_backend import HttpBackend
 
 from nat.data_models.span import Span
 from nat.observability import Telemetry
 from nat.observability.delivery.errors import PermanentExportError, TransientExportError
 from nat.observability.exporter.base_exporter import BaseExporter
 from nat.observability.exporter.span_exporter import SpanExporter
+from tests.support.collecting import Received, SpanCollector, StepCollector, emit, registered
+from tests.support.http_backend import HttpBackend
 
 
 class Post(SpanExporter[Span, dict[str, Any]]):

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.collecting import StepCollector, registered
 
 from nat.data_models.errors import ConfigurationError
 from nat.observability import Telemetry
 from nat.observability.registry import components, default_registry, missing_own_types, resolve
+from tests.support.collecting import StepCollector, registered
 
 
 class Site:
@@ -114,14 +114,16 @@ def test_a_plugin_that_does_not_load_is_listed_with_its_reason_and_stops_nothing
     site.install(
         "broken-tracing", entry_points={"broken": "broken_plugin"}, modules={"broken_plugin": "import not_there_at_all"}
     )
-    site.install("sound-tracing", entry_points={"sound": "sound_plugin"}, modules={"sound_plugin": exporter_module("sound")})
+    site.install(
+        "sound-tracing", entry_points={"sound": "sound_plugin"}, modules={"sound_plugin": exporter_module("sound")}
+    )
 
     rows = {row.type: row for row in components()}
 
     assert rows["sound"].loads is True
     assert (rows["broken"].package, rows["broken"].version, rows["broken"].loads) == ("broken-tracing", "1.2.3", False)
     assert "not_there_at_all" in (rows["broken"].reason or "")
-    with pytest.raises(ConfigurationError, match="broken-tracing.*not_there_at_all"):
+    with pytest.raises(ConfigurationError, match=r"broken-tracing.*not_there_at_all"):
         resolve("broken")
     with pytest.raises(ConfigurationError, match="broken-tracing"):
         resolve("some_type_that_nobody_has")

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from tests.support.collecting import push
 
 from nat.data_models.span import Span
 from nat.observability.exporter.span_exporter import SpanExporter
 from nat.observability.processor.batching_processor import BatchingProcessor
 from nat.observability.processor.processor import Processor
+from tests.support.collecting import push
 
 
 class OnlySlow(Processor[Span, Span]):

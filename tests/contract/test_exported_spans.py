@@ -141,11 +141,15 @@ def test_a_failed_run_says_where_and_why_and_raises_unchanged() -> None:
     """Status ERROR, `error.type` and an `exception` event; a step that went well stays OK."""
     error = LookupError("no parcel 7")
 
-    def fail(telemetry: Telemetry) -> None:
-        with pytest.raises(LookupError) as caught, telemetry.run("support"):
+    def workflow(telemetry: Telemetry) -> None:
+        with telemetry.run("support"):
             emit("plan", output="ok")
             push("TOOL_START", "track")
             raise error
+
+    def fail(telemetry: Telemetry) -> None:
+        with pytest.raises(LookupError) as caught:
+            workflow(telemetry)
         assert caught.value is error
 
     spans = _spans_of(fail)

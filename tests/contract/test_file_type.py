@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.collecting import emit, step
 
 from nat.observability import Telemetry
 from nat.plugins.file.file_exporter import FileExporter
+from tests.support.collecting import emit, step
 
 
 def _telemetry(folder: Path, output_path: str, **settings: Any) -> Telemetry:

@@ -56,7 +56,7 @@ def test_the_first_value_stays_until_another_is_assigned() -> None:
 
     assert exporter._seen is first
     replacement: dict[str, int] = {"b": 2}
-    exporter._seen = replacement  # type: ignore[assignment]  # assignment replaces the value
+    exporter._seen = replacement
     assert exporter._seen is replacement
 
 
@@ -98,7 +98,7 @@ def test_threads_that_come_first_together_get_one_value() -> None:
 @pytest.mark.contract("S114")
 def test_the_class_shows_the_descriptor() -> None:
     assert isinstance(Counting.__dict__["_seen"], IsolatedAttribute)
-    assert Counting._seen is Counting.__dict__["_seen"]  # type: ignore[comparison-overlap]  # on the class: the descriptor
+    assert Counting._seen is Counting.__dict__["_seen"]
 
 
 @pytest.mark.contract("S114")

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.collecting import StepCollector, emit, registered
 
 from nat.observability import Telemetry
 from nat.observability.registry import default_registry
+from tests.support.collecting import StepCollector, emit, registered
 
 
 @pytest.fixture(autouse=True)

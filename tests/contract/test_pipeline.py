@@ -358,7 +358,7 @@ class Model(BaseModel):
 async def test_dicts_are_clean_json_when_they_arrive() -> None:
     class Odd(Processor[Span, dict[str, Any]]):
         async def process(self, item: Span) -> dict[str, Any]:
-            return {
+            odd: dict[Any, Any] = {
                 "status": item.status,
                 "colour": Colour.RED,
                 "when": datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.UTC),
@@ -370,6 +370,7 @@ async def test_dicts_are_clean_json_when_they_arrive() -> None:
                 7: "a number as key",
                 "events": item.events,
             }
+            return odd
 
     exporter = DictCollector()
     exporter.add_processor(Odd())

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from tests.support.collecting import Received, emit, push, step
 
 from nat.data_models.intermediate_step import IntermediateStep, StreamEventData, UsageInfo
 from nat.data_models.token_usage import TokenUsageBaseModel
 from nat.observability.exporter.raw_exporter import RawExporter
 from nat.observability.processor.intermediate_step_serializer import IntermediateStepSerializer
 from nat.observability.processor.processor import Processor
+from tests.support.collecting import Received, emit, push, step
 
 
 class Unprintable:

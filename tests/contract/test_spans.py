@@ -108,4 +108,4 @@ def test_span_kinds_are_those_of_openinference() -> None:
         "TOOL",
         "UNKNOWN",
     }
-    assert SpanAttributes.SPAN_KIND == "openinference.span.kind"
+    assert f"{SpanAttributes.SPAN_KIND}" == "openinference.span.kind"

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from pydantic import Field, SecretStr
-from tests.support.collecting import Received, StepCollector, emit, types_and_names
 
 from nat.builder.builder import Builder
 from nat.cli.register_workflow import register_telemetry_exporter
@@ -17,6 +16,7 @@ from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.observability import Telemetry
 from nat.observability.registry import default_registry
+from tests.support.collecting import Received, StepCollector, emit, types_and_names
 
 Write = Callable[[str], Path]
 
@@ -131,7 +131,7 @@ def test_the_toolkits_own_keys_are_split_off(write: Write) -> None:
 
 @pytest.mark.contract("S101", "S167", "S197", "D22", "D23")
 def test_variables_are_taken_from_the_environment(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole values and parts; defaults; a bare `$VAR` stays; values cannot break the YAML and are not looked at again."""
+    """Whole values, parts and defaults; a bare `$VAR` stays; values cannot break the YAML and are inserted once."""
     monkeypatch.setenv("CONTRACT_PREFIX", 'x: [1, "2"] # ${CONTRACT_HOST}')
     monkeypatch.setenv("CONTRACT_HOST", "host.example")
     monkeypatch.setenv("CONTRACT_COUNT", "7")
