@@ -145,8 +145,7 @@ async def _by_itself(processor: BatchingProcessor[str], items: str) -> list[list
 
     processor.set_done_callback(done)
     for item in items:
-        if batch := await processor.process(item):
-            out.append(list(batch))
+        out += [list(batch)] if (batch := await processor.process(item)) else []
     return out
 
 
