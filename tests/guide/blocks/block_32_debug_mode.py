@@ -1,0 +1,3 @@
+import logging
+
+logging.getLogger("nat.observability").setLevel(logging.DEBUG)
