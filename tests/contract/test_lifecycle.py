@@ -293,7 +293,7 @@ def test_an_exporter_that_hangs_in_cleanup_does_not_hold_the_program() -> None:
     telemetry.start()
     with telemetry.run("run"):
         pass
-    telemetry.close(timeout_s=2.0)
+    telemetry.close(timeout=2.0)
 
     assert [span.name for span in received.items] == ["run"]
 

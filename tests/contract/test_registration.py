@@ -188,7 +188,7 @@ def test_a_registration_function_that_hangs_does_not_delay_the_others() -> None:
     with telemetry.run("run"):
         pass
     received.wait_for(1)
-    telemetry.close(timeout_s=1.0)
+    telemetry.close(timeout=1.0)
 
     assert [span.name for span in received.items] == ["run"]
 

@@ -312,8 +312,10 @@ class EventStream(Subject[IntermediateStep]):
             for listener in stream._listeners:
                 try:
                     listener.on_step(step)
-                except Exception:
-                    _log.exception("event stream: a listener raised; the others and the workflow go on")
+                except Exception as exc:
+                    _log.warning(
+                        "event stream: a listener raised %s; the others and the workflow go on", type(exc).__name__
+                    )
             if stream._observers:
                 original = original or to_intermediate_step(step)
                 Subject.on_next(stream, original)

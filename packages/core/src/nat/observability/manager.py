@@ -36,7 +36,7 @@ from nat.observability.events import (
 )
 from nat.observability.exporter.base_exporter import BaseExporter, LaneView
 from nat.observability.ledger import Counts, Ledger
-from nat.observability.noise import Noise
+from nat.observability.noise import Noise, raised
 from nat.observability.registry import ExporterEntry
 from nat.observability.snapshot import snapshot
 from nat.observability.spans.capture import CapturedSpan, LooseCapture, RunCapture
@@ -512,7 +512,7 @@ class _Slot:
             self.state = ExporterState.DISABLED
             self.reason = reason
         self._changed()
-        _log.debug("%s: could not start", self._label, exc_info=exc)
+        _log.debug("%s: could not start: %s", self._label, raised(exc))
         _log.error("%s: could not start (%s); it is disabled, everything else goes on", self._label, reason)
 
     def _release_held(self) -> None:

@@ -2,9 +2,11 @@
 
 import logging
 import time
+import traceback
 from collections.abc import Callable
+from pathlib import PurePath
 
-__all__ = ["Noise"]
+__all__ = ["Noise", "raised"]
 
 _INTERVAL_S = 60.0
 
@@ -36,3 +38,10 @@ class Noise:
             message += " (and %d more since the last message)"
             args = (*args, kept_back)
         self._log.warning(message, *args)
+
+
+def raised(exc: BaseException) -> str:
+    """An exception for logs: its class and where it was raised, without its text, which may quote a payload or a key."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(exc).__name__}{place}"

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar, Union, get_args, get_origin
 
 from nat.data_models.span import Span
 from nat.observability.events import Run
-from nat.observability.noise import Noise
+from nat.observability.noise import Noise, raised
 from nat.observability.processor.batching_processor import BatchingProcessor
 from nat.observability.processor.callback_processor import CallbackProcessor
 from nat.observability.processor.processor import Processor
@@ -203,9 +203,8 @@ class Pipeline:
             except Exception as exc:
                 outlet.drop("processor_error", count)
                 name = type(processor).__name__
-                _log.debug("%s: processor %s raised", self._owner, name, exc_info=exc)
                 self._noise.warn(
-                    name, "%s: processor %s raised %s; its item is not exported", self._owner, name, type(exc).__name__
+                    name, "%s: processor %s raised %s; its item is not exported", self._owner, name, raised(exc)
                 )
                 return
             if batcher is not None:
@@ -242,8 +241,10 @@ class Pipeline:
             if isinstance(processor, CallbackProcessor):
                 try:
                     await processor.shutdown()
-                except Exception:
-                    _log.exception("%s: processor %s: shutdown failed", self._owner, type(processor).__name__)
+                except Exception as exc:
+                    _log.warning(
+                        "%s: processor %s: shutdown raised %s", self._owner, type(processor).__name__, raised(exc)
+                    )
 
     def _batchers(self) -> list[BatchingProcessor[Any]]:
         return [processor for processor in self._running if isinstance(processor, BatchingProcessor)]

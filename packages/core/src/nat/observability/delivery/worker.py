@@ -15,7 +15,7 @@ from nat.observability.delivery.errors import ExportFailure, classify
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.events import CapturedStep, Run, to_intermediate_step
 from nat.observability.ledger import Ledger
-from nat.observability.noise import Noise
+from nat.observability.noise import Noise, raised
 from nat.observability.pipeline import Envelope, Pipeline
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import described_copy
@@ -160,6 +160,7 @@ class Lane:
             if not self._accepts_on_submit:
                 self.ledger.accept(count)
             self._inbox.append(entries)
+        _log.debug("%s: received %d item(s)", self.name, count)
         self._notify()
 
     def _notify(self) -> None:
@@ -193,6 +194,7 @@ class Lane:
         self._wake.set()
         try:
             await self._wait_for(await reached)
+            _log.debug("%s: flushed", self.name)
         finally:
             self._flushes.discard(reached)
 
@@ -355,7 +357,7 @@ class Lane:
         try:
             exporter.export(value)
         except Exception as exc:
-            self._noise.warn("export", "%s: export() raised %s; the item is lost", self.name, type(exc).__name__)
+            self._noise.warn("export", "%s: export() raised %s; the item is lost", self.name, raised(exc))
             if not self._accepts_on_submit:
                 self.ledger.reject()
             self._submitted.clear()
@@ -412,6 +414,7 @@ class Lane:
 
     def drop(self, reason: str, count: int) -> None:
         """Count what the pipeline dropped."""
+        _log.debug("%s: %d item(s) dropped: %s", self.name, count, reason)
         self.ledger.drop(reason, count)
 
     def is_ready(self) -> bool:
@@ -529,7 +532,7 @@ class Lane:
                 raise
             return ExportFailure(False, "CancelledError")
         except Exception as exc:
-            _log.debug("%s: export failed", self.name, exc_info=exc)
+            _log.debug("%s: export failed: %s", self.name, raised(exc))
             return classify(exc)
         return None
 
@@ -609,8 +612,7 @@ class Lane:
             async with asyncio.timeout(self._options.shutdown_timeout_s):
                 await exporter.flush_own()
         except Exception as exc:
-            _log.debug("%s: _flush failed", self.name, exc_info=exc)
-            self._noise.warn("flush", "%s: _flush raised %s", self.name, type(exc).__name__)
+            self._noise.warn("flush", "%s: _flush raised %s", self.name, raised(exc))
 
     def _in_background(self, coroutine: Coroutine[Any, Any, None], context: contextvars.Context) -> None:
         assert self._loop is not None

@@ -14,6 +14,7 @@ from nat.builder.context import ContextState
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.worker import Lane
 from nat.observability.events import CapturedStep, Run
+from nat.observability.noise import raised
 from nat.observability.pipeline import Pipeline
 from nat.observability.spans.capture import CapturedSpan, RunCapture
 
@@ -111,13 +112,13 @@ class BaseExporter(ABC):
     def export(self, event: Any) -> None:
         """Take one event. Must return quickly; an exception is logged and counted, never passed on to the workflow."""
 
-    async def _flush(self) -> None:  # noqa: B027  (a hook: most have nothing to do)
+    async def _flush(self) -> None:
         """Hand over what this instance still holds: a batch of its own, an aggregate.
 
         Called at the end of every run on that run's copy, and on the original before `_cleanup`.
         """
 
-    async def _cleanup(self) -> None:  # noqa: B027  (a hook: most have nothing to do)
+    async def _cleanup(self) -> None:
         """Release resources. Called once, on the original, after everything has been exported; call `super()._cleanup()`."""
 
     def on_error(self, exc: BaseException) -> None:
@@ -162,8 +163,8 @@ class BaseExporter(ABC):
         """Export events for the life of the `async with` body. An override point: wrap `super().start()`.
 
         On leaving, everything that is queued has been exported or has hit the shutdown timeout, then `_flush` and, on an
-        instance that is not an isolated copy, `_cleanup` have run. Started by user code, the exporter takes every step pushed in
-        its context state, in the running loop; started by the toolkit, it takes what the toolkit gives it.
+        instance that is not an isolated copy, `_cleanup` have run. Started by user code, the exporter takes every step
+        pushed in its context state, in the running loop; started by the toolkit, it takes what the toolkit gives it.
 
         Raises:
             PipelineTypeError: Its processors do not fit.
@@ -246,10 +247,10 @@ class BaseExporter(ABC):
     def _lane_pipeline(self) -> Pipeline | None:
         return None
 
-    def _prepare(self) -> None:  # noqa: B027  (most have nothing to do)
+    def _prepare(self) -> None:
         """Check what must be right before the start."""
 
-    def _finish_open(self) -> None:  # noqa: B027  (most have nothing to do)
+    def _finish_open(self) -> None:
         """Give what is still open: no more events will come."""
 
     async def _send(self, item: Any) -> None:
@@ -260,8 +261,7 @@ class BaseExporter(ABC):
             async with asyncio.timeout(self.delivery_options.shutdown_timeout_s):
                 await hook()
         except Exception as exc:
-            _log.debug("%s: %s failed", self.name, hook.__name__, exc_info=exc)
-            _log.warning("%s: %s raised %s; the shutdown goes on", self.name, hook.__name__, type(exc).__name__)
+            _log.warning("%s: %s raised %s; the shutdown goes on", self.name, hook.__name__, raised(exc))
 
 
 class LaneView:
@@ -346,6 +346,7 @@ class _OwnSource:
         """Listen from now on."""
         self._capture = RunCapture(self._implicit_run.join(), self)
         self._stream.attach(self._capture, self._exporter.on_error, self._exporter.on_complete)
+        _log.debug("%s: subscribed to %r", self._exporter.name, self._exporter._context_state)
 
     def detach(self) -> None:
         """Listen no longer; spans that are open are given as incomplete."""

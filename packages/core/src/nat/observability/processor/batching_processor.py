@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from nat.observability.noise import raised
 from nat.observability.processor.callback_processor import CallbackProcessor
 
 __all__ = ["BatchingProcessor"]
@@ -207,9 +208,9 @@ class BatchingProcessor(CallbackProcessor[T, list[T]]):
             return
         try:
             await callback(batch)
-        except Exception:
+        except Exception as exc:
             self._items_dropped += len(batch)
-            _log.exception("batching: passing on a batch of %d items failed", len(batch))
+            _log.warning("batching: passing on a batch of %d items raised %s; they are lost", len(batch), raised(exc))
 
 
 def _always() -> bool:

@@ -90,5 +90,5 @@ def guarded(call: Callable[..., object], *args: object) -> None:
     """Call somebody else's function; its exception is logged and goes no further."""
     try:
         call(*args)
-    except Exception:
-        _log.exception("event stream: a subscriber raised; the others and the workflow go on")
+    except Exception as exc:
+        _log.warning("event stream: a subscriber raised %s; the others and the workflow go on", type(exc).__name__)
