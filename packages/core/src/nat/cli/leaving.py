@@ -41,7 +41,7 @@ def _leave_in_time(exit_code: int) -> None:
     frames = sys._current_frames()
     for thread in _lingering():
         place = _place(frames.get(thread.ident or 0))
-        print(f"thread {thread.name!r} still runs {_LINGER_S:g} s after the end{place}; leaving it.", file=sys.stderr)
+        sys.stderr.write(f"thread {thread.name!r} still runs {_LINGER_S:g} s after the end{place}; leaving it.\n")
     sys.stderr.flush()
     os._exit(exit_code)
 

@@ -19,7 +19,7 @@ __all__ = ["LivePart", "LiveRegion", "is_terminal", "live_region", "real_stream"
 LivePart = Callable[[int], "Sequence[RenderableType]"]
 """Draws one part within a number of lines; called from the region's own thread, about ten times a second."""
 
-_REFRESHES_PER_S = 10
+_REFRESH_EVERY_S = 0.1
 _LINES_LEFT_FREE = 2
 
 _regions: "dict[tuple[int, int], LiveRegion]" = {}  # by terminal device; there is one cursor each to quarrel about
@@ -59,6 +59,8 @@ class LiveRegion:
         self._parts: tuple[LivePart, ...] = ()  # replaced, never changed: the drawing thread takes no lock of ours
         self._console: Console | None = None
         self._live: Live | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
 
     @property
     def failure(self) -> OSError | ValueError | None:
@@ -75,7 +77,7 @@ class LiveRegion:
         with self._lock:
             self._parts = (*self._parts, part)
             if self._live is None:
-                self._live = self._started_live()
+                self._start()
 
     def print(self, *lines: "RenderableType") -> None:
         """Print above everything that is live."""
@@ -88,8 +90,7 @@ class LiveRegion:
             if last_words:
                 self.print(*last_words)
             if not self._parts and self._live is not None:
-                live, self._live = self._live, None
-                live.stop()
+                self._stop()
 
     def _opened_console(self) -> "Console":
         if self._console is None:
@@ -98,19 +99,33 @@ class LiveRegion:
             self._console = Console(file=self._stream, force_terminal=True)  # type: ignore[arg-type]  # duck-typed file
         return self._console
 
-    def _started_live(self) -> "Live":
+    def _start(self) -> None:
         from rich.live import Live
 
-        live = Live(
+        self._live = Live(
             console=self._opened_console(),
             get_renderable=self._drawn,
-            refresh_per_second=_REFRESHES_PER_S,
+            auto_refresh=False,  # rich's own thread is not waited for at the end
             transient=True,
             redirect_stdout=_is_same_terminal(sys.stdout, self._stream.stream),
             redirect_stderr=_is_same_terminal(sys.stderr, self._stream.stream),
         )
-        live.start()
-        return live
+        self._live.start()
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._refresh, args=(self._live,), name="nat-live-region", daemon=True)
+        self._thread.start()
+
+    def _stop(self) -> None:
+        if self._live is None or self._thread is None:
+            return
+        self._stopping.set()
+        self._thread.join()
+        self._live.stop()
+        self._live = self._thread = None
+
+    def _refresh(self, live: "Live") -> None:
+        while not self._stopping.wait(_REFRESH_EVERY_S):
+            live.refresh()
 
     def _drawn(self) -> "RenderableType":
         from rich.console import Group

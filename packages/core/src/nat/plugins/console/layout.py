@@ -1,15 +1,26 @@
 """How a tree looks: lines made of styled parts, the same for a terminal and for a log file."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from nat.data_models.intermediate_step import IntermediateStepCategory
+from nat.observability.snapshot import snapshot, text
 from nat.plugins.console.tree import Outcome, ShownStep, ShownUsage
 
-__all__ = ["ASCII", "UNICODE", "Line", "Look", "Part", "PartStyle", "Symbols", "duration_text", "lay_out", "lay_out_end"]
+__all__ = [
+    "ASCII",
+    "UNICODE",
+    "Line",
+    "Look",
+    "Part",
+    "PartStyle",
+    "Symbols",
+    "duration_text",
+    "lay_out",
+    "lay_out_end",
+]
 
 PartStyle = Literal["guide", "ok", "failed", "running", "unfinished", "kind", "name", "top", "number", "note", "error"]
 
@@ -211,8 +222,7 @@ def _details(step: ShownStep, look: Look) -> Iterator[Part]:
 
 
 def _content(value: Any, look: Look) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return _one_line(text, look.max_content_chars, look.symbols.ellipsis)
+    return _one_line(text(snapshot(value))[0], look.max_content_chars, look.symbols.ellipsis)
 
 
 def _wrapped(guide: str, part: Part, look: Look) -> Iterator[Line]:

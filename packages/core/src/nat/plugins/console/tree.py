@@ -1,5 +1,6 @@
 """The trees of one run, grown step by step: what the console shows, not yet how it looks."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ Outcome = Literal["running", "ok", "failed", "unfinished"]
 
 _MODEL_KINDS = frozenset({IntermediateStepCategory.LLM, IntermediateStepCategory.EMBEDDER})
 _MODEL_KEYS = ("model", "model_name")
+_UNCLASSIFIED = "_OTHER"  # `error.type` of a failure whose kind is not known
 
 
 class ShownUsage:
@@ -104,42 +106,51 @@ class ShownStep:
 
 
 class Forest:
-    """All trees of one run that are not finished yet. Not thread-safe.
+    """All trees of one run that are not finished yet.
 
     A run has one tree as a rule. Steps outside any run, and steps whose parent was never seen, are trees of their own.
+
+    Attributes:
+        tops: The first step of each tree, by step id.
+        lock: Held while the trees change; hold it to read them on another thread.
     """
 
-    def __init__(self, *, keeps_content: bool = False) -> None:
-        self._keeps_content = keeps_content
+    def __init__(self) -> None:
         self._steps: dict[str, ShownStep] = {}
         self.tops: dict[str, ShownStep] = {}
+        self.lock = threading.Lock()
 
-    def add(self, step: IntermediateStep) -> ShownStep | None:
+    def add(self, step: IntermediateStep, *, keeps_content: bool = False) -> ShownStep | None:
         """Take in one event; returns the top of the tree if that has ended by it, and forgets it."""
+        with self.lock:
+            return self._add(step, keeps_content)
+
+    def close(self) -> list[ShownStep]:
+        """The tops of all trees that are left, their open steps marked as unfinished; forgets them."""
+        with self.lock:
+            left = list(self.tops.values())
+            self._steps.clear()
+            self.tops.clear()
+        for top in left:
+            for step in top.depth_first():
+                if step.outcome == "running":
+                    step.outcome = "unfinished"
+        return left
+
+    def _add(self, step: IntermediateStep, keeps_content: bool) -> ShownStep | None:
         shown = self._steps.get(step.UUID)
         state = step.event_state
         if shown is None:
             shown = self._plant(step)
         if state is IntermediateStepState.START:
-            self._take_start(shown, step)
+            self._take_start(shown, step, keeps_content)
         elif state is IntermediateStepState.CHUNK:
             shown.chunk_count += 1
             if shown.first_chunk is None:
                 shown.first_chunk = step.event_timestamp
         elif shown.outcome == "running":
-            self._take_end(shown, step)
+            self._take_end(shown, step, keeps_content)
         return self._harvest(shown.top)
-
-    def close(self) -> list[ShownStep]:
-        """The tops of all trees that are left, their open steps marked as unfinished; forgets them."""
-        left = list(self.tops.values())
-        for top in left:
-            for step in top.depth_first():
-                if step.outcome == "running":
-                    step.outcome = "unfinished"
-        self._steps.clear()
-        self.tops.clear()
-        return left
 
     def _plant(self, step: IntermediateStep) -> ShownStep:
         started = step.event_timestamp
@@ -152,12 +163,12 @@ class Forest:
         shown.top.open_count += 1
         return shown
 
-    def _take_start(self, shown: ShownStep, step: IntermediateStep) -> None:
+    def _take_start(self, shown: ShownStep, step: IntermediateStep, keeps_content: bool) -> None:
         shown.model = _model_of(step)
-        if self._keeps_content and step.data is not None:
+        if keeps_content and step.data is not None:
             shown.input = step.data.input
 
-    def _take_end(self, shown: ShownStep, step: IntermediateStep) -> None:
+    def _take_end(self, shown: ShownStep, step: IntermediateStep, keeps_content: bool) -> None:
         shown.ended = step.event_timestamp
         shown.error = _error_of(step)
         shown.outcome = "ok" if shown.error is None else "failed"
@@ -166,7 +177,7 @@ class Forest:
         if shown.kind in _MODEL_KINDS and shown.top is not shown:
             shown.top.model_usage.add(shown.usage)
             shown.top.model_usage.llm_calls += shown.usage.llm_calls == 0
-        if self._keeps_content and step.data is not None:
+        if keeps_content and step.data is not None:
             shown.output = step.data.output
             shown.input = step.data.input if shown.input is None else shown.input
         shown.top.open_count -= 1
@@ -189,18 +200,27 @@ def _usage_of(step: IntermediateStep) -> ShownUsage:
 
 
 def _model_of(step: IntermediateStep) -> str | None:
-    metadata = step.metadata
-    if isinstance(metadata, TraceMetadata):
-        metadata = metadata.model_extra
+    metadata = _metadata_of(step)
     for key in _MODEL_KEYS:
-        model = (metadata or {}).get(key)
+        model = metadata.get(key)
         if isinstance(model, str) and model:
             return model
     return None
 
 
 def _error_of(step: IntermediateStep) -> str | None:
-    error = (step.data.model_extra or {}).get("error") if step.data is not None else None
-    if not isinstance(error, Mapping):
-        return None if error is None else str(error)
-    return ": ".join(str(error[key]) for key in ("type", "message") if error.get(key))
+    metadata = _metadata_of(step)
+    error = metadata.get("error")
+    if not error and not metadata.get("error_type"):
+        return None
+    kind, message = str(metadata.get("error_type") or ""), str(error or "")
+    if kind in ("", _UNCLASSIFIED) or message == kind or message.startswith(f"{kind}:"):
+        return message or kind
+    return f"{kind}: {message}" if message else kind
+
+
+def _metadata_of(step: IntermediateStep) -> Mapping[str, Any]:
+    metadata = step.metadata
+    if isinstance(metadata, TraceMetadata):
+        return metadata.model_extra or {}
+    return metadata if isinstance(metadata, Mapping) else {}
