@@ -16,7 +16,7 @@ class CommandFailed(click.ClickException):
 
     def __init__(self, message: str, exit_code: int = EXIT_FAILURE) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class, and reads it from here
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message to stderr, or to `file`."""
