@@ -3,8 +3,12 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from nat.utils.live_region import is_terminal, live_region, real_stream
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 __all__ = ["progress"]
 
@@ -31,7 +35,7 @@ def progress(total: int) -> Iterator[Callable[[bool], None]]:
 
     region = live_region(stream)
 
-    def draw(max_lines: int) -> list[object]:
+    def draw(max_lines: int) -> "list[RenderableType]":
         return [bar.get_renderable()]
 
     region.show(draw)

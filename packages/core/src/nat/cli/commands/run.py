@@ -44,8 +44,8 @@ def run(
 ) -> None:
     """Run the Python function that a workflow file names, and deliver the trace.
 
-    The result goes to stdout: text as it is, any other value as JSON. With --input_file it is one JSON object a line, in
-    the order of the inputs. All else goes to stderr.
+    The result goes to stdout: text as it is, any other value as JSON. With --input_file it is one JSON object a line,
+    in the order of the inputs. All else goes to stderr.
 
     Exit code 0: every run succeeded; 1: one failed; 2: wrong usage or configuration; 130: Ctrl-C.
     """
