@@ -82,7 +82,8 @@ class _PlainCanvas:
             self.failure = exc
 
     def _text(self, top: ShownStep) -> str:
-        look = Look(_symbols(_current(self._stream)), self._max_content_chars)
+        encoding = _encoding(_current(self._stream))
+        look = Look(_symbols(encoding), self._max_content_chars, encoding=encoding)
         lines = _prefixed(lay_out(top, look), self._prefix)
         if self._is_colored:
             return _ansi(lines)
@@ -92,8 +93,8 @@ class _PlainCanvas:
         stream = _current(self._stream)
         if stream is None:
             raise ValueError(f"this process has no {self._stream}")
-        encoding = stream.encoding or "utf-8"
-        with self._lock:
+        encoding = _encoding(stream)
+        with self._lock:  # the prefix may hold anything
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             stream.flush()
 
@@ -107,7 +108,7 @@ class _TerminalCanvas:
         self._is_live = is_live
         self._is_colored = is_colored
         self._max_content_chars = max_content_chars
-        self._symbols = _symbols(stream)
+        self._encoding = _encoding(stream)
         self._lock = threading.Lock()
         self._parts: dict[Forest, Callable[[int], list[Text]]] = {}
 
@@ -152,7 +153,7 @@ class _TerminalCanvas:
         from rich.cells import cell_len
 
         width = max(self._region.width - len(self._prefix) - 1, 20)
-        return Look(self._symbols, max_content_chars, width, cell_len)
+        return Look(_symbols(self._encoding), max_content_chars, width, cell_len, self._encoding)
 
     def _styled(self, lines: Sequence[Line]) -> "list[Text]":
         return _rich_lines(_prefixed(lines, self._prefix), is_colored=self._is_colored)
@@ -163,11 +164,15 @@ def _current(stream: StreamChoice) -> TextIO | None:
     return None if current is None else real_stream(current)
 
 
-def _symbols(stream: TextIO | None) -> Symbols:
+def _encoding(stream: TextIO | None) -> str:
+    return (stream.encoding if stream is not None else None) or "utf-8"
+
+
+def _symbols(encoding: str) -> Symbols:
     drawn = UNICODE.ok + UNICODE.failed + UNICODE.branch + UNICODE.last + UNICODE.arrow + UNICODE.running
     try:
-        drawn.encode((stream.encoding if stream is not None else None) or "utf-8")
-    except (UnicodeEncodeError, LookupError):
+        drawn.encode(encoding)
+    except UnicodeEncodeError:
         return ASCII
     return UNICODE
 

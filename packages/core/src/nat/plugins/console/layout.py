@@ -75,12 +75,14 @@ class Look:
         max_content_chars: How much of a step's input and output is shown; 0 shows none.
         width: Columns of the terminal; `None` never cuts or wraps.
         text_width: Columns that a text takes.
+        encoding: Of the stream; characters that it has not are escaped.
     """
 
     symbols: Symbols = UNICODE
     max_content_chars: int = 0
     width: int | None = None
     text_width: Callable[[str], int] = len
+    encoding: str = "utf-8"
 
 
 class _Placed(NamedTuple):
@@ -163,7 +165,7 @@ def _row(place: _Placed, look: Look, now: float) -> _Row:
     return _Row(
         label=_label(place, look, now),
         duration="" if end is None else duration_text(max(end - step.started, 0.0)),
-        notes=_notes(step, look.symbols),
+        notes=_notes(step, look),
         below=[line for part in _details(step, look) for line in _wrapped(below_step, part, look)],
     )
 
@@ -176,7 +178,7 @@ def _label(place: _Placed, look: Look, now: float) -> Line:
     if not step.name:
         return [guide, mark, Part(f" {kind}", "kind")]
     room = 200 if look.width is None else max(_label_bound(look) - len(place.guide) - len(kind) - 3, 8)
-    name = _cut(_one_line(step.name, 200, look.symbols.ellipsis), room, look)
+    name = _cut(_one_line(step.name, 200, look), room, look)
     return [guide, mark, Part(f" {kind}", "kind"), Part(f" {name}", "top" if step.top is step else "name")]
 
 
@@ -186,7 +188,7 @@ def _label_bound(look: Look) -> int:
     return max(min(look.width - 36, _MAX_LABEL_WIDTH), _MIN_LABEL_WIDTH)
 
 
-def _notes(step: ShownStep, symbols: Symbols) -> list[Part]:
+def _notes(step: ShownStep, look: Look) -> list[Part]:
     notes = []
     if step.outcome == "unfinished":
         notes.append(Part("never ended", "unfinished"))
@@ -195,12 +197,12 @@ def _notes(step: ShownStep, symbols: Symbols) -> list[Part]:
         usage = step.model_usage
         notes.append(Part(_counted(usage.llm_calls, "model call"), "note"))
     if usage:
-        notes.append(Part(_tokens(usage, symbols), "number"))
+        notes.append(Part(_tokens(usage, look.symbols), "number"))
     if step.first_chunk is not None:
         waited = duration_text(max(step.first_chunk - step.started, 0.0))
         notes.append(Part(f"{_counted(step.chunk_count, 'chunk')}, first after {waited}", "note"))
     if step.model is not None and step.model != step.name:
-        notes.append(Part(_one_line(step.model, 60, symbols.ellipsis), "note"))
+        notes.append(Part(_one_line(step.model, 60, look), "note"))
     if step.is_orphan and step.kind is not IntermediateStepCategory.WORKFLOW:
         notes.append(Part("parent not seen", "note"))
     return notes
@@ -218,11 +220,11 @@ def _details(step: ShownStep, look: Look) -> Iterator[Part]:
             if value is not None:
                 yield Part(f"{label}: {_content(value, look)}", "note")
     if step.error is not None and not any(child.error == step.error for child in reversed(step.children)):
-        yield Part(_one_line(step.error, 1000, look.symbols.ellipsis), "error")
+        yield Part(_one_line(step.error, 1000, look), "error")
 
 
 def _content(value: Any, look: Look) -> str:
-    return _one_line(text(snapshot(value))[0], look.max_content_chars, look.symbols.ellipsis)
+    return _one_line(text(snapshot(value))[0], look.max_content_chars, look)
 
 
 def _wrapped(guide: str, part: Part, look: Look) -> Iterator[Line]:
@@ -253,15 +255,18 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _one_line(text: str, max_chars: int, ellipsis: str) -> str:
-    """`text` without line breaks and without characters that a terminal would act on, cut to `max_chars`."""
+def _one_line(text: str, max_chars: int, look: Look) -> str:
+    """`text` without line breaks and without what a terminal would act on or the encoding has not, cut to `max_chars`."""
     words = " ".join(text[: 4 * max_chars].split())
-    shown = "".join(char if char.isprintable() else _escaped(char) for char in words[: max_chars + 1])
-    return shown if len(shown) <= max_chars else shown[: max_chars - len(ellipsis)] + ellipsis
+    shown = "".join(_shown(char, look.encoding) for char in words[: max_chars + 1])
+    ellipsis = look.symbols.ellipsis
+    return shown if len(shown) <= max_chars else shown[: max(max_chars - len(ellipsis), 0)] + ellipsis
 
 
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+def _shown(char: str, encoding: str) -> str:
+    if not char.isprintable():
+        return char.encode("unicode_escape").decode("ascii")
+    return char if char.isascii() else char.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def duration_text(seconds: float) -> str:
