@@ -409,6 +409,8 @@ def to_intermediate_step(step: CapturedStep) -> IntermediateStep:
             input=restore(step.input), output=restore(step.output), chunk=restore(step.chunk), **extra
         )
     metadata = restore(step.metadata)
+    if step.error is not None and "error" not in (metadata or {}):
+        metadata = {**(metadata or {}), "error": step.error.message, "error_type": step.error.type}
     if step.has_trace_metadata:
         metadata = TraceMetadata.model_construct(**metadata)
     payload = IntermediateStepPayload.model_construct(

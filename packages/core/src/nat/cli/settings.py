@@ -1,0 +1,178 @@
+"""The settings of an exporter type, written for somebody who is about to use it."""
+
+import enum
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+from nat.observability.registry import Registration
+
+__all__ = ["describe_settings"]
+
+_COMMON_KEYS = {
+    "enabled": "true or false, default true. false leaves the entry out.",
+    "required": "true or false, default false. true: if the exporter cannot start, nothing does.",
+}
+
+_PLAIN_TYPES: dict[Any, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    SecretStr: "text, never shown",
+    SecretBytes: "text, never shown",
+    Any: "anything",
+    object: "anything",
+    list: "list",
+    dict: "mapping",
+    type(None): "null",
+}
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "multiple_of": "a multiple of"}
+
+
+def describe_settings(registration: Registration) -> list[str]:
+    """Lines that say what an exporter does, what can be set, and how an entry looks."""
+    config = registration.config_type
+    package = registration.distribution or f"module {registration.module}"
+    version = f" {registration.version}" if registration.version else ""
+    return [
+        f"{registration.type_name}: {registration.description or 'no description'}",
+        f"From {package}{version}.",
+        "",
+        *(["Settings:"] if config.model_fields else ["It has no settings of its own."]),
+        *_indented(line for key, field in _fields(config) for line in _setting(config, key, field)),
+        "",
+        "Every exporter entry also takes:",
+        *_indented(f"{key}: {meaning}" for key, meaning in _COMMON_KEYS.items()),
+        "",
+        "Example:",
+        *_indented(_example(registration.type_name, config)),
+    ]
+
+
+def _fields(config: type[TelemetryExporterBaseConfig]) -> list[tuple[str, FieldInfo]]:
+    """The fields by the key that a workflow file writes, those without a default first."""
+    pairs = list(zip(config.keys(), config.model_fields.values(), strict=True))
+    return sorted(pairs, key=lambda pair: not pair[1].is_required())
+
+
+def _setting(config: type[TelemetryExporterBaseConfig], key: str, field: FieldInfo) -> Iterator[str]:
+    parts = [_type_text(field.annotation), *_bounds(field)]
+    parts.append("required" if field.is_required() else f"default {_default_text(config, key, field)}")
+    yield f"{key}: {', '.join(parts)}"
+    if field.description:
+        yield f"    {' '.join(field.description.split())}"
+
+
+def _type_text(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_text(arguments[0])
+    if origin is Literal:
+        return " | ".join(str(choice) for choice in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_type_text(part) for part in arguments))
+    if origin is not None:
+        return _container_text(origin, arguments)
+    if annotation in _PLAIN_TYPES:
+        return _PLAIN_TYPES[annotation]
+    if not isinstance(annotation, type):
+        return str(annotation)
+    if issubclass(annotation, enum.Enum):
+        return " | ".join(str(member.value) for member in annotation)
+    if issubclass(annotation, PurePath):
+        return "path"
+    if issubclass(annotation, BaseModel):
+        return f"mapping with {', '.join(annotation.model_fields)}"
+    return annotation.__name__
+
+
+def _container_text(origin: Any, arguments: tuple[Any, ...]) -> str:
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"mapping of {_type_text(arguments[0])} to {_type_text(arguments[1])}"
+    if isinstance(origin, type) and issubclass(origin, Sequence | set | frozenset):
+        inner = dict.fromkeys(_type_text(part) for part in arguments if part is not Ellipsis)
+        return f"list of {' or '.join(inner)}"
+    return str(getattr(origin, "__name__", origin))
+
+
+def _bounds(field: FieldInfo) -> Iterator[str]:
+    for constraint in field.metadata:
+        for name, words in _BOUNDS.items():
+            bound = getattr(constraint, name, None)
+            if bound is not None:
+                yield f"{words} {bound}"
+
+
+def _default_text(config: type[TelemetryExporterBaseConfig], key: str, field: FieldInfo) -> str:
+    default = _default(field)
+    if default is PydanticUndefined:
+        return "computed"
+    if default not in (None, "") and config.is_secret(key):
+        return "set, not shown"
+    return _yaml_text(default)
+
+
+def _default(field: FieldInfo) -> Any:
+    if field.default_factory is None:
+        return field.default
+    try:
+        return field.get_default(call_default_factory=True, validated_data={})
+    except Exception:  # the author's code, which may want the other values
+        return PydanticUndefined
+
+
+def _example(type_name: str, config: type[TelemetryExporterBaseConfig]) -> list[str]:
+    import yaml
+
+    settings = {key: _example_value(type_name, config, key, field) for key, field in _fields(config)}
+    chosen = {key: settings[key] for key, field in _fields(config) if field.is_required()} or dict(
+        list(settings.items())[:1]
+    )
+    entry = {f"my_{type_name}": {"_type": type_name, **chosen}}
+    text: str = yaml.safe_dump({"general": {"telemetry": {"tracing": entry}}}, sort_keys=False, allow_unicode=True)
+    return text.splitlines()
+
+
+def _example_value(type_name: str, config: type[TelemetryExporterBaseConfig], key: str, field: FieldInfo) -> Any:
+    if config.is_secret(key):
+        return f"${{{type_name.upper().replace('-', '_')}_{key.upper()}}}"
+    if field.examples:
+        return _yaml_value(field.examples[0])
+    default = PydanticUndefined if field.is_required() else _default(field)
+    if default not in (PydanticUndefined, None):
+        return _yaml_value(default)
+    return _placeholder(key, field.annotation)
+
+
+def _placeholder(key: str, annotation: Any) -> Any:
+    kind = _type_text(annotation)
+    if kind.startswith("text") and key in ("endpoint", "url", "base_url"):
+        return "https://example.com"
+    if " | " in kind:
+        return kind.split(" | ")[0]
+    starts = {"true": True, "whole": 1, "number": 1.0, "list": [], "mapping": {}}
+    return next((value for start, value in starts.items() if kind.startswith(start)), f"my-{key.replace('_', '-')}")
+
+
+def _yaml_text(value: Any) -> str:
+    import yaml
+
+    text: str = yaml.safe_dump(_yaml_value(value), default_flow_style=True, allow_unicode=True, width=10_000)
+    return text.removesuffix("...\n").strip()
+
+
+def _yaml_value(value: Any) -> Any:
+    from nat.observability.snapshot import plain
+
+    return plain(value)
+
+
+def _indented(lines: Iterator[str] | list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]

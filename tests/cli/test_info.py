@@ -1,0 +1,235 @@
+"""`nat info`: what is installed and what can be set."""
+
+import json
+import os
+import pty
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nat.cli.main import cli
+from nat.observability.registry import default_registry
+from tests.cli.command import NAT
+from tests.cli.distributions import install
+
+PLUGIN = """
+from enum import Enum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from nat.cli.register_workflow import register_telemetry_exporter
+from nat.data_models.telemetry_exporter import BatchConfigMixin, TelemetryExporterBaseConfig
+
+
+class Size(Enum):
+    SMALL = "small"
+    BIG = "big"
+
+
+class QueueConfig(TelemetryExporterBaseConfig, name="{type}"):
+    '''Sends spans to a queue.'''
+
+    endpoint: str = Field(description="Where the queue listens.")
+    api_key: SecretStr = Field(description="Key of the queue.")
+    size: Size = Size.SMALL
+    folder: Path | None = None
+    headers: dict[str, str] = Field(default_factory=lambda: {{"x-token": "geheim"}})
+    tags: list[str] = Field(default_factory=list)
+    share: float = Field(default=0.5, gt=0, le=1, description="Share of\\n    what there is.")
+    password: str = "geheim"
+
+
+@register_telemetry_exporter(config_type=QueueConfig)
+async def {name}(config, builder):
+    yield None
+"""
+
+
+@pytest.fixture
+def nat() -> CliRunner:
+    return CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _registry_as_before() -> Iterator[None]:
+    with default_registry.preserved():
+        yield
+
+
+def install_queue(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, name: str = "nat-queue", type_name: str = "queue"
+) -> None:
+    code = PLUGIN.format(type=type_name, name=type_name)
+    install(monkeypatch, folder, name, code=code, group="nat.components", entry_point=type_name)
+
+
+def test_components_lists_our_own_and_others(nat: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Package, version, kind, type and description, in aligned columns that are never cut."""
+    install_queue(monkeypatch, tmp_path)
+
+    result = nat.invoke(cli, ["info", "components", "-t", "tracing"])
+
+    lines = [line.split(maxsplit=4) for line in result.stdout.splitlines()]
+    assert result.exit_code == 0
+    assert lines[0] == ["package", "version", "kind", "type", "description"]
+    assert ["nat-queue", "1.0", "tracing", "queue", "Sends spans to a queue."] in lines
+    assert ["nat-telemetry-core", "tracing", "console"] in [[line[0], *line[2:4]] for line in lines[1:]]
+
+
+def test_components_names_ours_that_are_missing_in_one_closing_line(nat: CliRunner) -> None:
+    result = nat.invoke(cli, ["info", "components"])
+
+    last = result.stdout.splitlines()[-1]
+    assert last.startswith("Not installed: ")
+    assert 'phoenix (pip install "nat-telemetry[phoenix]")' in last
+
+
+def test_components_as_json(nat: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`--json` is a list of objects and nothing else; a plugin that does not load is in it with the reason."""
+    install_queue(monkeypatch, tmp_path / "good")
+    install(monkeypatch, tmp_path / "bad", "nat-bad", code="1 / 0", group="nat.components", entry_point="bad")
+
+    result = nat.invoke(cli, ["info", "components", "--json", "-t", "tracing", "-t", "processing"])
+
+    rows = {row["type"]: row for row in json.loads(result.stdout)}
+    assert result.stderr == ""
+    assert rows["queue"] == {
+        "package": "nat-queue",
+        "version": "1.0",
+        "kind": "tracing",
+        "type": "queue",
+        "description": "Sends spans to a queue.",
+        "loads": True,
+        "reason": None,
+    }
+    assert rows["bad"]["loads"] is False
+    assert rows["bad"]["reason"] == "ZeroDivisionError: division by zero"
+
+
+def test_a_plugin_that_does_not_load_is_listed_with_the_reason(
+    nat: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(monkeypatch, tmp_path, "nat-bad", code="1 / 0", group="nat.components", entry_point="bad")
+
+    result = nat.invoke(cli, ["info", "components"])
+
+    assert result.exit_code == 0
+    assert "does not load: ZeroDivisionError: division by zero" in result.stdout
+    assert result.stderr == ""
+
+
+def test_conflicting_plugins_are_listed_as_such(
+    nat: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("nat-one", "nat-two"):
+        install_queue(monkeypatch, tmp_path / name, name)
+
+    result = nat.invoke(cli, ["info", "components"])
+
+    assert result.stdout.count("in conflict: ") == 2
+
+
+def test_unknown_kind_is_a_usage_error(nat: CliRunner) -> None:
+    result = nat.invoke(cli, ["info", "components", "-t", "tracking"])
+
+    assert result.exit_code == 2
+    assert "'tracking' is not one of 'tracing', 'processing'" in result.stderr
+
+
+def test_a_kind_without_components_is_no_error(nat: CliRunner) -> None:
+    result = nat.invoke(cli, ["info", "components", "--types", "processing"])
+
+    assert result.exit_code == 0
+    assert result.stdout == "No component of that kind is installed.\n"
+    assert nat.invoke(cli, ["info", "components", "--types", "processing", "--json"]).stdout == "[]\n"
+
+
+def test_components_on_a_narrow_terminal_cuts_nothing() -> None:
+    """On a terminal a drawn table; what does not fit is wrapped."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [NAT, "info", "components"],
+        stdout=follower,
+        env={**os.environ, "COLUMNS": "60", "TERM": "xterm"},
+    ):
+        os.close(follower)
+        shown = _read_all(leader)
+
+    assert "╭" in shown
+    assert "…" not in shown
+
+
+def test_exporter_shows_every_setting(nat: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Fields with type, bounds, default and meaning; the toolkit's own keys apart; an example. No secret."""
+    install_queue(monkeypatch, tmp_path)
+
+    result = nat.invoke(cli, ["info", "exporter", "queue"])
+
+    assert result.exit_code == 0
+    assert (
+        result.stdout
+        == """\
+queue: Sends spans to a queue.
+From nat-queue 1.0.
+
+Settings:
+  endpoint: text, required
+      Where the queue listens.
+  api_key: text, never shown, required
+      Key of the queue.
+  size: small | big, default small
+  folder: path or null, default null
+  headers: mapping of text to text, default set, not shown
+  tags: list of text, default []
+  share: number, more than 0, at most 1, default 0.5
+      Share of what there is.
+  password: text, default set, not shown
+
+Every exporter entry also takes:
+  enabled: true or false, default true. false leaves the entry out.
+  required: true or false, default false. true: if the exporter cannot start, nothing does.
+
+Example:
+  general:
+    telemetry:
+      tracing:
+        my_queue:
+          _type: queue
+          endpoint: https://example.com
+          api_key: ${QUEUE_API_KEY}
+"""
+    )
+
+
+def test_exporter_of_unknown_type_names_the_closest(nat: CliRunner) -> None:
+    result = nat.invoke(cli, ["info", "exporter", "consol"])
+
+    assert result.exit_code == 2
+    assert "no exporter of type 'consol'" in result.stderr
+    assert "did you mean 'console'?" in result.stderr
+
+
+def test_exporter_of_ours_that_is_missing_gives_the_install_command(nat: CliRunner) -> None:
+    result = nat.invoke(cli, ["info", "exporter", "phoenix"])
+
+    assert result.exit_code == 2
+    assert 'pip install "nat-telemetry[phoenix]"' in result.stderr
+
+
+def _read_all(leader: int) -> str:
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:  # the other end is closed: Linux says so with EIO
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(leader)
+    return shown.decode()
