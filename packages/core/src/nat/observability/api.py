@@ -416,9 +416,9 @@ def observe(
 ) -> Any:
     """Make every call of a function a step: `@observe` or `@observe(kind="tool")`.
 
-    For functions, coroutine functions, generators and async generators. The input is the arguments by name (a single one as it
-    is), the output what is returned, or what was yielded in all; usage is read from a model's response that reports it. The step
-    of a generator lasts from its first value to its end, and is active only while its body runs.
+    For functions, coroutine functions, generators and async generators. The input is the arguments by name (a single one
+    as it is), the output what is returned, or what was yielded in all; usage is read from a model's response that reports
+    it. The step of a generator lasts from its first value to its end, and is active only while its body runs.
 
     Args:
         name: Of the step; the function's name if not given.
