@@ -108,6 +108,8 @@ class TelemetryManager:
         self._slots = {entry.name: _Slot(entry, Builder(configs), self._lanes_changed) for entry in entries}
         self._intake = Intake(self._wake)
         self._thread: LoopThread | None = None
+        self._has_started = False
+        self._is_closing = False
         self._captures: set[RunCapture] = set()
         self._outer = ContextState.get()
         self._loose = LooseCapture(self, self._capture_with_open)
@@ -126,8 +128,9 @@ class TelemetryManager:
             RuntimeError: It has been started already.
         """
         with self._lock:
-            if self._thread is not None:
-                raise RuntimeError("this telemetry has been started already")
+            if self._has_started:
+                raise RuntimeError("this telemetry has been started already; make a new one to start again")
+            self._has_started = True
             self._outer = ContextState.get()
             self._thread = _shared_thread.acquire()
         for slot in self._slots.values():
@@ -164,14 +167,16 @@ class TelemetryManager:
         """
         timeout_s = _SHUTDOWN_TIMEOUT_S if timeout_s is None else timeout_s
         with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is None:
-            return self.status()
+            thread = self._thread
+            if thread is None or self._is_closing:
+                return self.status()
+            self._is_closing = True
         deadline = time.monotonic() + timeout_s
         self._outer.stream.detach(self._loose)
         self._loose.close(time.time_ns())
         for capture in list(self._captures):
             capture.close(time.time_ns())
+        self._thread = None
         self._drain_now(thread, timeout_s)
         stops = [slot.stop(max(deadline - time.monotonic(), 0)) for slot in self._slots.values()]
         wait_for_futures([stop for stop in stops if stop is not None], max(deadline - time.monotonic(), 0) + _GRACE_S)
@@ -200,22 +205,34 @@ class TelemetryManager:
         metadata: Mapping[str, Any] | None = None,
         kind: IntermediateStepType = IntermediateStepType.WORKFLOW_START,
     ) -> "RunScope":
-        """A run, to be entered: what happens in the body belongs to it, below one root step."""
+        """A run, to be entered: what happens in the body belongs to it, below one root step. Starts if need be."""
+        if not self._has_started:
+            with suppress(RuntimeError):  # another thread was faster
+                self.start()
+        elif self._thread is None:
+            self._noise.warn("closed", "telemetry: is closed; run %r is not recorded", name)
         return RunScope(
             self, name, input=input, session_id=session_id, user_id=user_id, tags=tags, metadata=metadata, kind=kind
         )
 
     def record_step(self, step: CapturedStep, run: Run) -> None:
         """Take a step event from a capture."""
-        self._intake.put_step(step, run)
+        if self._thread is None:
+            self._refuse(step_count=1)
+        else:
+            self._intake.put_step(step, run)
 
     def record_span(self, span: CapturedSpan, run: Run) -> None:
         """Take a span from a capture."""
-        self._intake.put_span(span, run)
+        if self._thread is None:
+            self._refuse(span_count=1)
+        else:
+            self._intake.put_span(span, run)
 
     def record_end(self, run: Run) -> None:
         """Take note of a run's end."""
-        self._intake.put_end(run)
+        if self._thread is not None:
+            self._intake.put_end(run)
 
     def begin_capture(self, run: Run) -> RunCapture:
         """A capture for a run that begins."""
@@ -226,6 +243,11 @@ class TelemetryManager:
     def end_capture(self, capture: RunCapture) -> None:
         """The capture's run has ended."""
         self._captures.discard(capture)
+
+    def _refuse(self, *, step_count: int = 0, span_count: int = 0) -> None:
+        """Count what comes after the end."""
+        for slot in self._slots.values():
+            slot.give(Drained([], [], step_count, span_count))
 
     def _capture_with_open(self, step_id: str) -> RunCapture | None:
         return next((capture for capture in list(self._captures) if capture.has_open(step_id)), None)
@@ -408,12 +430,14 @@ class _Slot:
     def give(self, drained: Drained) -> None:
         """Take what the intake held."""
         with self._lock:
-            if self._lane is not None:
+            if self._lane is not None and self.state is ExporterState.RUNNING:
                 self._offer(self._lane, drained)
             elif self.state is ExporterState.STARTING:
                 self._hold(drained)
             else:
-                self._ledger.refuse(self._refuse_reason, drained.span_count)
+                count = drained.step_count if self._takes_steps else drained.span_count
+                if count:
+                    self._ledger.refuse(self._refuse_reason, count)
 
     def flush(self) -> "Future[None] | None":
         """Flush the lane; done when everything that was given before has met its fate."""
@@ -523,6 +547,7 @@ class _Slot:
                 self._ledger.refuse(self._refuse_reason, count)
 
     async def _flush(self) -> None:
+        await self._has_settled.wait()
         if self._lane is not None:
             await self._lane.flush()
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nat.builder.builder import Builder
     from nat.builder.context import Context, ContextState
-    from nat.cli.register_workflow import register_telemetry_exporter
     from nat.data_models.intermediate_step import IntermediateStep, IntermediateStepPayload, IntermediateStepType
     from nat.data_models.span import Span, SpanContext, SpanEvent, SpanStatus, SpanStatusCode
     from nat.data_models.telemetry_exporter import (
@@ -26,12 +25,13 @@ if TYPE_CHECKING:
     from nat.observability.processor.callback_processor import CallbackProcessor
     from nat.observability.processor.intermediate_step_serializer import IntermediateStepSerializer
     from nat.observability.processor.processor import Processor
+    from nat.observability.registry import register_telemetry_exporter
 
 _HOMES = {
     "Builder": "nat.builder.builder",
     "Context": "nat.builder.context",
     "ContextState": "nat.builder.context",
-    "register_telemetry_exporter": "nat.cli.register_workflow",
+    "register_telemetry_exporter": "nat.observability.registry",
     "IntermediateStep": "nat.data_models.intermediate_step",
     "IntermediateStepPayload": "nat.data_models.intermediate_step",
     "IntermediateStepType": "nat.data_models.intermediate_step",

@@ -27,6 +27,7 @@ _log = logging.getLogger("nat.observability.delivery")
 Entry = tuple[CapturedStep | CapturedSpan | None, Run]
 """What is offered to a lane: an item and its run; without an item, the end of the run."""
 
+_MAX_PENDING = 200_000  # items on their way in one lane
 _ABORT_TIMEOUT_S = 1.0  # for cancelled tasks to end; one that does not is left behind
 
 
@@ -157,7 +158,11 @@ class Lane:
                 if count and not self._accepts_on_submit:
                     self.ledger.refuse(self._refuse_reason, count)
                 return
-            if not self._accepts_on_submit:
+            if self.ledger.pending + count > _MAX_PENDING and count:
+                self.ledger.refuse("queue_full", count)
+                self._noise.warn("queue_full", "%s: %d items wait already; new ones are lost", self.name, _MAX_PENDING)
+                entries = [entry for entry in entries if entry[0] is None]
+            elif not self._accepts_on_submit:
                 self.ledger.accept(count)
             self._inbox.append(entries)
         _log.debug("%s: received %d item(s)", self.name, count)
