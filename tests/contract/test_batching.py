@@ -151,7 +151,7 @@ async def _by_itself(processor: BatchingProcessor[str], items: str) -> list[list
     return out
 
 
-@pytest.mark.contract("S141")
+@pytest.mark.contract("S141", "S170")
 async def test_statistics_tell_what_happened() -> None:
     processor = BatchingProcessor[str](batch_size=2, flush_interval=FAR_AWAY_S, max_queue_size=10)
 
