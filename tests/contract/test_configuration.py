@@ -113,7 +113,7 @@ def test_secret_types_are_hidden_whatever_their_name() -> None:
     assert "1234" not in repr(Config(pin=SecretStr("1234")))
 
 
-@pytest.mark.contract("D4", "S190")
+@pytest.mark.contract("D4", "S176", "S190")
 def test_the_mixins_bring_batching_and_delivery_keys() -> None:
     class Config(BatchConfigMixin, DeliveryConfigMixin, TelemetryExporterBaseConfig, name="configuration_mixed"):
         pass

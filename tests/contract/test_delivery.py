@@ -310,7 +310,7 @@ def test_thousands_of_spans_are_posted_one_by_one(backend: HttpBackend) -> None:
     assert len(backend.requests) == 1_000
 
 
-@pytest.mark.contract("S151")
+@pytest.mark.contract("S151", "S176")
 def test_pool_timeouts_and_dns_cache_are_the_authors_choice(backend: HttpBackend) -> None:
     class Tuned(Post):
         def __init__(self) -> None:

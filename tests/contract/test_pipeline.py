@@ -311,6 +311,22 @@ async def test_a_started_pipeline_is_fixed() -> None:
             exporter.clear_processors()
 
 
+async def test_a_stopped_exporters_pipeline_can_be_reset() -> None:
+    exporter = SpanCollector()
+    exporter.add_processor(DropTools(), name="drop")
+    async with exporter.start():
+        emit("tool a", "TOOL")
+        with pytest.raises(RuntimeError):
+            exporter.reset_pipeline()
+
+    exporter.reset_pipeline()
+    exporter.remove_processor("drop")
+    async with exporter.start():
+        emit("tool b", "TOOL")
+
+    assert [span.name for span in exporter.received.items] == ["tool b"]
+
+
 @pytest.mark.contract("S83", "D14")
 async def test_without_a_processor_spans_become_dicts() -> None:
     """The whole dict, as JSON takes it."""

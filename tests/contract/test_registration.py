@@ -1,13 +1,13 @@
 """Registration functions: what they get, when they run, what they may do."""
 
 import asyncio
+import importlib
 import logging
 import sys
 import textwrap
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -87,7 +87,7 @@ async def test_what_is_not_an_exporter_is_a_type_error_naming_the_function() -> 
 
     @register_telemetry_exporter(config_type=Other)
     async def yields_nothing(config: Other, builder: Builder) -> AsyncIterator[Any]:
-        if config is None:
+        if config.type == "another":
             yield StepCollector()
 
     with pytest.raises(TypeError, match="yields_a_string"):
@@ -260,19 +260,31 @@ async def test_another_config_class_of_the_same_name_replaces_too(caplog: pytest
 
 
 @pytest.mark.contract("D6")
-def test_registering_from_another_module_is_an_error_that_names_both() -> None:
-    class Config(TelemetryExporterBaseConfig, name="registration_rival"):
-        pass
+def test_registering_from_another_module_is_an_error_that_names_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = [f"{tmp_path.name}_{which}".replace("-", "_") for which in ("first", "second")]
+    for module in modules:
+        (tmp_path / f"{module}.py").write_text(
+            textwrap.dedent(
+                """
+                from nat.cli.register_workflow import register_telemetry_exporter
+                from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 
-    for module in ("first_module", "second_module"):
-        sys.modules[module] = ModuleType(module)
-    try:
-        _register_in("first_module", Config, StepCollector())
-        with pytest.raises(ValueError, match=r"first_module.*second_module"):
-            _register_in("second_module", Config, StepCollector())
-    finally:
-        for module in ("first_module", "second_module"):
-            del sys.modules[module]
+                class Config(TelemetryExporterBaseConfig, name="registration_rival"):
+                    pass
+
+                @register_telemetry_exporter(config_type=Config)
+                async def build(config, builder):
+                    yield None
+                """
+            )
+        )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    importlib.import_module(modules[0])
+    with pytest.raises(ValueError, match=f"{modules[0]}.*{modules[1]}"):
+        importlib.import_module(modules[1])
 
 
 @pytest.mark.contract("S30")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.contract_table import Section, Statement, build
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -14,6 +16,19 @@ def test_the_contract_table_is_up_to_date() -> None:
     )
 
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_mark_or_a_statement_that_leads_nowhere_is_refused() -> None:
+    def sections() -> list[Section]:
+        return [Section("All", {"S1": Statement("shown"), "S2": Statement("later", left_for=[4])})]
+
+    text = build(sections(), iter([("S1", "tests/test_a.py::test_b")]))
+
+    assert "| S1 | shown | `tests/test_a.py::test_b` |  |\n| S2 | later |  | issue 4 |\n" in text
+    with pytest.raises(ValueError, match=r"tests/test_a\.py::test_b: there is no statement 'S9'"):
+        build(sections(), iter([("S9", "tests/test_a.py::test_b")]))
+    with pytest.raises(ValueError, match="neither a test nor an issue for: S1"):
+        build(sections(), iter([]))
 
 
 @pytest.mark.contract("S186", "S187")

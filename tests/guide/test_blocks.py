@@ -524,9 +524,10 @@ def test_block_31_is_a_test_that_passes(session: GuideSession) -> None:
     """Run by pytest itself, with warnings as errors."""
     path = session.folder / "test_block_31.py"
     path.write_text(block_path(31).read_text())
+    (session.folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
 
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:randomly", "--rootdir", ".", path.name],
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-c", "pytest.ini", path.name],
         cwd=session.folder,
         capture_output=True,
         text=True,
