@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import threading
 import weakref
 from collections import Counter, defaultdict
@@ -102,6 +101,10 @@ def expected_steps(number: int) -> list[str]:
     return [*steps, f"WORKFLOW_END run {number}"]
 
 
+def open_file_count() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def test_two_hundred_runs_through_three_exporters() -> None:
     """No span is in the wrong trace, batches are full, and nothing is left alive."""
     exporters: dict[str, Any] = {"single": Single(), "batches": Batches(), "steps": Steps()}
@@ -120,7 +123,7 @@ def test_two_hundred_runs_through_three_exporters() -> None:
         async with Telemetry(configs) as telemetry:
             await asyncio.gather(*(work(telemetry, number) for number in range(RUNS)))
 
-    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    threads, files = threading.active_count(), open_file_count()
     asyncio.run(main())
 
     span_count = RUNS * (2 * STEPS + 1)
@@ -140,10 +143,10 @@ def test_two_hundred_runs_through_three_exporters() -> None:
     assert [copy for reference in single.copies if (copy := reference()) is not None] == []
     assert len(single.copies) == RUNS
     assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert open_file_count() == files
 
 
-def test_a_run_in_a_file_stands_beside_one_that_goes_on(tmp_path: Path) -> None:
+def test_a_run_that_ends_beside_one_that_goes_on() -> None:
     """The end of one run leaves the exporter of another one alone."""
     single = Single()
 
@@ -154,16 +157,19 @@ def test_a_run_in_a_file_stands_beside_one_that_goes_on(tmp_path: Path) -> None:
     async def build(config: BesideConfig, builder: Builder) -> AsyncIterator[Any]:
         yield single
 
-    with Telemetry(BesideConfig()) as telemetry:
-        with telemetry.run("long"):
-            with step("before"):
-                pass
-            worker = threading.Thread(target=lambda: telemetry.run("short").__enter__().__exit__(None, None, None))
-            worker.start()
-            worker.join()
-            telemetry.flush()
-            with step("after"):
-                pass
+    def short_run() -> None:
+        with telemetry.run("short"):
+            pass
+
+    with Telemetry(BesideConfig()) as telemetry, telemetry.run("long"):
+        with step("before"):
+            pass
+        worker = threading.Thread(target=short_run)
+        worker.start()
+        worker.join()
+        telemetry.flush()
+        with step("after"):
+            pass
 
     names = {span.name for span in single.spans}
     assert names == {"long", "before", "short", "after"}

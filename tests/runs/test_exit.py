@@ -51,12 +51,14 @@ ENDINGS = {
     "calls sys.exit": ("run(0)\nsys.exit(3)", 3),
     "raises": ("run(0)\nraise ValueError('no')", 1),
     "ends while a thread still works": (
-        "gate = threading.Event()\n"
-        "def late():\n"
-        "    gate.wait()\n"
-        "    run(0)\n"
-        "threading.Thread(target=late).start()\n"
-        "gate.set()",
+        """
+gate = threading.Event()
+def late():
+    gate.wait()
+    run(0)
+threading.Thread(target=late).start()
+gate.set()
+""",
         0,
     ),
 }

@@ -13,7 +13,7 @@ import pytest
 
 from tests.runs.scripts import nat_command
 
-AGENT = '''\
+AGENT = """\
 import asyncio
 import threading
 from pathlib import Path
@@ -54,7 +54,7 @@ def blocks(question):
     with step("waits"):
         Path("started").touch()
         threading.Event().wait()
-'''
+"""
 
 WORKFLOW = """\
 workflow: {{entrypoint: ./agent.py:{function}}}

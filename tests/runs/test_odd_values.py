@@ -80,7 +80,7 @@ MAKERS: list[Callable[[], Any]] = [
     lambda: frozenset({"x"}), lambda: b"\xff\x00", lambda: bytearray(b"text"), lambda: math.nan, lambda: -math.inf,
     lambda: 2**100, lambda: "\ud800 lone", lambda: {"\udfff": "\ud800"}, lambda: {(1, 2): 3, None: 4, 1.5: 5},
     lambda: np.float32(1.5), lambda: np.int64(7), lambda: np.array([[1, 2], [3, 4]]), lambda: np.array([object()]),
-    lambda: np.float64("nan"), lambda: threading.Lock(), lambda: (number for number in range(3)), lambda: print,
+    lambda: np.float64("nan"), lambda: threading.Lock(), lambda: (number for number in range(3)), lambda: [print],
     lambda: ValueError("\ud800"), lambda: complex(1, 2), lambda: type, lambda: json,
 ]  # fmt: skip
 
@@ -88,7 +88,9 @@ odd = st.sampled_from(MAKERS).map(lambda make: make())
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20) | st.binary()
 values = st.recursive(
     odd | plain,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(), max_size=5), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(), max_size=5), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 
@@ -112,12 +114,14 @@ def test_any_value_in_any_place_reaches_every_format(
 
     with Telemetry(configs) as telemetry, telemetry.run(text, input=value, tags=[text], metadata={text: value}) as run:
         for kind in ("llm", "tool", "retriever", "embedder", "reranker", "evaluator"):
-            with step(text, kind=kind, input=value, tags=[text], metadata={"x": value}, model=text) as current:  # type: ignore[arg-type]
+            with step(text, kind=kind, input=value, tags=[text], metadata={"x": value}, model=text) as current:
                 current.chunk(value)
                 current.set_attribute(text, value)
                 current.output = [value, {"role": "user", "content": value}]
         payload = IntermediateStepPayload(
-            event_type=IntermediateStepType.CUSTOM_START, name=text, data=StreamEventData(input=value, more=value)
+            event_type=IntermediateStepType.CUSTOM_START,
+            name=text,
+            data=StreamEventData.model_validate({"input": value, "more": value}),
         )
         Context.get().intermediate_step_manager.push_intermediate_step(payload)
         end = IntermediateStepPayload(

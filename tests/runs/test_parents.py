@@ -6,7 +6,6 @@ import gc
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -268,14 +267,19 @@ def test_a_run_inside_a_run_is_part_of_its_trace(
     assert {span.attributes["user.id"] for span in received.items} == {"u"}
 
 
-def test_two_telemetries_nested_each_see_the_inner_run_once(tmp_path: Path) -> None:
+def test_two_telemetries_nested_each_see_the_inner_run_once() -> None:
     outer, inner = Received[Span](), Received[Span]()
     outer_config = registered(lambda: SpanCollector(outer))
     inner_config = registered(lambda: SpanCollector(inner))
 
-    with Telemetry(outer_config()) as first, Telemetry(inner_config()) as second:
-        with first.run("outer"), second.run("inner"), step("work"):
-            pass
+    with (
+        Telemetry(outer_config()) as first,
+        Telemetry(inner_config()) as second,
+        first.run("outer"),
+        second.run("inner"),
+        step("work"),
+    ):
+        pass
 
     assert sorted(span.name for span in outer.items) == ["inner", "outer", "work"]
     assert sorted(span.name for span in inner.items) == ["inner", "work"]

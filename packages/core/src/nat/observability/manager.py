@@ -25,7 +25,7 @@ from nat.observability.delivery.intake import Drained, Intake
 from nat.observability.delivery.loop_thread import LoopThread
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.retry import RetryPolicy
-from nat.observability.delivery.worker import Lane
+from nat.observability.delivery.worker import SHUTDOWN_TIMEOUT_S, Lane
 from nat.observability.events import (
     CapturedError,
     CapturedStep,
@@ -46,7 +46,6 @@ __all__ = ["ExporterState", "ExporterStatus", "RunScope", "TelemetryManager", "T
 _log = logging.getLogger("nat.observability.manager")
 
 _GATHER_S = 0.005  # how long the first item of a burst waits for more, so that one wake-up serves many
-_SHUTDOWN_TIMEOUT_S = 10.0
 _REQUIRED_TIMEOUT_S = 30.0
 _GRACE_S = 0.5  # beyond a deadline, for a loop to say that it has kept it
 _MAX_HELD = 200_000  # items kept for an exporter that has not started yet
@@ -165,7 +164,7 @@ class TelemetryManager:
 
         Steps that are open outside any run are exported as incomplete; runs that are still going on lose what comes after.
         """
-        timeout_s = _SHUTDOWN_TIMEOUT_S if timeout_s is None else timeout_s
+        timeout_s = SHUTDOWN_TIMEOUT_S if timeout_s is None else timeout_s
         with self._lock:
             thread = self._thread
             if thread is None or self._is_closing:

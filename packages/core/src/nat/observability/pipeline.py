@@ -94,6 +94,16 @@ class Pipeline:
         """The processors that were added, in order."""
         return [stage.processor for stage in self._stages]
 
+    @property
+    def shutdown_timeout_s(self) -> float | None:
+        """The longest time that a batching processor asks for its last flush; `None` if there is none."""
+        timeouts = [
+            stage.processor.shutdown_timeout_s
+            for stage in self._stages
+            if isinstance(stage.processor, BatchingProcessor)
+        ]
+        return max(timeouts, default=None)
+
     def add(
         self,
         processor: Processor[Any, Any],

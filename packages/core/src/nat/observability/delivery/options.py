@@ -19,7 +19,7 @@ class DeliveryOptions:
         concurrency: Calls of `export_processed` at the same time; with 1 the order of items is kept.
         timeout_s: Seconds that one call may take; `None` sets no limit.
         retry: When a transient failure is tried again.
-        shutdown_timeout_s: Seconds that the last flush may take.
+        shutdown_timeout_s: Seconds that the last flush may take; `None`: as long as whoever ends the exporter allows.
 
     Raises:
         ValueError: A value is out of its range.
@@ -31,7 +31,7 @@ class DeliveryOptions:
     concurrency: int = 1
     timeout_s: float | None = 60.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    shutdown_timeout_s: float = 10.0
+    shutdown_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -42,6 +42,7 @@ class DeliveryOptions:
             raise ValueError(f"timeout must be more than 0 seconds, got {self.timeout_s!r}")
         if self.retry.max_retries is not None and self.retry.max_retries < 0:
             raise ValueError(f"retries must be 0 or more, got {self.retry.max_retries!r}")
-        for name in ("flush_interval_s", "shutdown_timeout_s"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name.removesuffix('_s')} must be 0 or more seconds, got {getattr(self, name)!r}")
+        if not self.flush_interval_s >= 0:
+            raise ValueError(f"flush_interval must be 0 or more seconds, got {self.flush_interval_s!r}")
+        if self.shutdown_timeout_s is not None and not self.shutdown_timeout_s >= 0:
+            raise ValueError(f"shutdown_timeout must be 0 or more seconds, got {self.shutdown_timeout_s!r}")

@@ -20,13 +20,14 @@ from nat.observability.pipeline import Envelope, Pipeline
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import described_copy
 
-__all__ = ["Entry", "Lane", "LaneExporter"]
+__all__ = ["SHUTDOWN_TIMEOUT_S", "Entry", "Lane", "LaneExporter"]
 
 _log = logging.getLogger("nat.observability.delivery")
 
 Entry = tuple[CapturedStep | CapturedSpan | None, Run]
 """What is offered to a lane: an item and its run; without an item, the end of the run."""
 
+SHUTDOWN_TIMEOUT_S = 10.0  # for a last flush, where nothing else is said
 _MAX_PENDING = 200_000  # items on their way in one lane
 _ABORT_TIMEOUT_S = 1.0  # for cancelled tasks to end; one that does not is left behind
 
@@ -207,11 +208,13 @@ class Lane:
         """Take nothing more, send what waits within the timeout, count the rest as dropped. Idempotent.
 
         Args:
-            timeout_s: Seconds; `None` takes the exporter's shutdown timeout.
+            timeout_s: Seconds; never longer than the exporter's own shutdown timeout.
             reason: What is left over, and what is offered from now on, is counted as dropped for this.
         """
         if self._closed is None:
-            timeout_s = self._options.shutdown_timeout_s if timeout_s is None else timeout_s
+            timeout_s = SHUTDOWN_TIMEOUT_S if timeout_s is None else timeout_s
+            if self._options.shutdown_timeout_s is not None:
+                timeout_s = min(timeout_s, self._options.shutdown_timeout_s)
             self._closed = asyncio.get_running_loop().create_task(self._close(timeout_s, reason), context=self._context)
         await asyncio.shield(self._closed)
 
@@ -614,7 +617,7 @@ class Lane:
 
     async def _flush_copy(self, exporter: LaneExporter) -> None:
         try:
-            async with asyncio.timeout(self._options.shutdown_timeout_s):
+            async with asyncio.timeout(SHUTDOWN_TIMEOUT_S):
                 await exporter.flush_own()
         except Exception as exc:
             self._noise.warn("flush", "%s: _flush raised %s", self.name, raised(exc))

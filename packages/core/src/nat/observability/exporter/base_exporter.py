@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 from nat.builder.context import ContextState
 from nat.observability.delivery.options import DeliveryOptions
-from nat.observability.delivery.worker import Lane
+from nat.observability.delivery.worker import SHUTDOWN_TIMEOUT_S, Lane
 from nat.observability.events import CapturedStep, Run
 from nat.observability.noise import raised
 from nat.observability.pipeline import Pipeline
@@ -258,7 +258,7 @@ class BaseExporter(ABC):
 
     async def _guarded(self, hook: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            async with asyncio.timeout(self.delivery_options.shutdown_timeout_s):
+            async with asyncio.timeout(SHUTDOWN_TIMEOUT_S):
                 await hook()
         except Exception as exc:
             _log.warning("%s: %s raised %s; the shutdown goes on", self.name, hook.__name__, raised(exc))

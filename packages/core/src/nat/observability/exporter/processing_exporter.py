@@ -62,8 +62,8 @@ class ProcessingExporter(BaseExporter, Generic[InputT, OutputT]):
 
     @property
     def delivery_options(self) -> DeliveryOptions:
-        """How it wants to be delivered to."""
-        return self._delivery_options
+        """How it wants to be delivered to; its batching processors say how long the last flush may take."""
+        return replace(self._delivery_options, shutdown_timeout_s=self._pipeline.shutdown_timeout_s)
 
     # -- processors ----------------------------------------------------------------------------------------------------
 

@@ -143,6 +143,11 @@ class BatchingProcessor(CallbackProcessor[T, list[T]]):
         return count
 
     @property
+    def shutdown_timeout_s(self) -> float:
+        """Seconds that the last flush may take."""
+        return self._shutdown_timeout_s
+
+    @property
     def waiting_count(self) -> int:
         """Items that wait now."""
         return len(self._waiting)
