@@ -59,7 +59,7 @@ class TelemetryExporterBaseConfig(BaseModel):
 
     def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if name is not None and (not isinstance(name, str) or not name.strip()):
+        if name is not None and not name.strip():
             raise TypeError(
                 f"{cls.__qualname__}: `name=` must be the text a workflow file writes after _type, got {name!r}"
             )

@@ -192,11 +192,13 @@ class RegisteredExporter(Generic[ConfigT]):
         type_name: What a workflow file writes after `_type:`.
     """
 
+    __name__: str
+    __wrapped__: Callable[..., AsyncIterator[Any]]
+
     def __init__(
-        self, function: "Callable[[ConfigT, Builder], AsyncIterator[BaseExporter]]", config_type: type[ConfigT]
+        self, function: "Callable[[ConfigT, Builder], AsyncIterator[Any]]", config_type: type[ConfigT]
     ) -> None:
         update_wrapper(self, function)
-        self._function = function
         self.config_type = config_type
         self.type_name = config_type.static_type()
 
@@ -209,18 +211,18 @@ class RegisteredExporter(Generic[ConfigT]):
             TypeError: On entering, what the function yields is not an exporter, or it yields none; on leaving, it
                 yields a second one.
         """
-        return _BuiltExporter(self._function(config, builder), self._label)  # type: ignore[arg-type]  # tests pass None
+        return _BuiltExporter(self.__wrapped__(config, builder), self._label)
 
     def __repr__(self) -> str:
         return f"<registered exporter {self.type_name!r}: {self._label}>"
 
     @property
     def _label(self) -> str:
-        return f"{self._function.__module__}.{self._function.__qualname__}"
+        return f"{self.__wrapped__.__module__}.{self.__wrapped__.__qualname__}"
 
 
 class _BuiltExporter(AbstractAsyncContextManager["BaseExporter"]):
-    def __init__(self, generator: "AsyncIterator[BaseExporter]", label: str) -> None:
+    def __init__(self, generator: AsyncIterator[Any], label: str) -> None:
         self._generator = generator
         self._label = label
 
@@ -344,10 +346,10 @@ class Registry:
         """
         config_type = type(config)
         if config_type.is_abstract():
+            written = f'class {config_type.__name__}(…, name="…")'
             raise ConfigurationError(
-                Problem(f"{config_type.__qualname__} is abstract, expected a class with a name: "
-                        f'class {config_type.__name__}(…, name="…")')
-            )  # fmt: skip
+                Problem(f"{config_type.__qualname__} is abstract, expected a class with a name: {written}")
+            )
         found = self._claim_by_class(config_type)
         if found is None:
             self._load_named(config_type.static_type(), with_ours=True)
@@ -588,7 +590,8 @@ def register_telemetry_exporter(
             function.
         ValueError: Another module has registered the type.
     """
-    if not (isinstance(config_type, type) and issubclass(config_type, TelemetryExporterBaseConfig)):
+    given: object = config_type
+    if not (isinstance(given, type) and issubclass(given, TelemetryExporterBaseConfig)):
         raise TypeError(f"config_type must be a subclass of TelemetryExporterBaseConfig, got {config_type!r}")
     if config_type.is_abstract():
         raise TypeError(
@@ -621,7 +624,7 @@ missing_own_types = default_registry.missing_own_types
 
 def _registration(exporter: RegisteredExporter[Any], entry_point: EntryPointRef | None) -> Registration:
     config_type = exporter.config_type
-    function = exporter.__wrapped__  # type: ignore[attr-defined]  # set by update_wrapper
+    function = exporter.__wrapped__
     documentation = config_type.__doc__ or exporter.__doc__ or ""
     return Registration(
         type_name=exporter.type_name,
