@@ -1,0 +1,1 @@
+"""Runtime: from a workflow file to a run."""

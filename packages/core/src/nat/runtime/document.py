@@ -1,9 +1,8 @@
 """Document: a YAML file as plain values, with the place of each of them, and changes from the command line."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path as FilePath
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -14,6 +13,8 @@ __all__ = ["Document", "dotted"]
 
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _MERGE = "tag:yaml.org,2002:merge"
+_MAP = "tag:yaml.org,2002:map"
+_SEQ = "tag:yaml.org,2002:seq"
 
 
 class Document:
@@ -122,6 +123,8 @@ class Document:
     def _build(self, node: yaml.Node, path: Path, inside: tuple[int, ...]) -> Any:
         if id(node) in inside:
             raise yaml.MarkedYAMLError(problem="found a value that contains itself", problem_mark=node.start_mark)
+        if node.tag not in (_MAP, _SEQ):
+            return self._construct(node)
         inside = (*inside, id(node))
         if isinstance(node, yaml.MappingNode):
             if id(node) not in self._flat:  # a node that aliases repeat is flattened once
@@ -134,7 +137,7 @@ class Document:
             }
         if isinstance(node, yaml.SequenceNode):
             return [self._build(item, (*path, index), inside) for index, item in enumerate(node.value)]
-        return self._scalar(node)
+        return self._construct(node)
 
     def _find_doubles(self, node: yaml.MappingNode, path: Path) -> None:
         seen: dict[str, yaml.Node] = {}
@@ -160,7 +163,7 @@ class Document:
             raise yaml.MarkedYAMLError(problem="found a key that is not text", problem_mark=node.start_mark)
         return str(node.value)
 
-    def _scalar(self, node: yaml.Node) -> Any:
+    def _construct(self, node: yaml.Node) -> Any:
         try:
             return self._loader.construct_object(node, deep=True)
         except yaml.MarkedYAMLError:
@@ -180,10 +183,11 @@ def dotted(path: Path) -> str:
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, which keeps marks; dates stay text."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def _read(file: FilePath) -> str:

@@ -103,15 +103,9 @@ def _import_module(name: str, folder: Path) -> ModuleType:
 
 def _import_file(file: Path, code: str) -> ModuleType:
     if not file.is_file():
-        others = sorted(found.name for found in file.parent.glob("*.py"))
-        meant = closest(file.name, others)
-        hint = (
-            f"; did you mean {meant!r}?"
-            if meant
-            else f"; {str(file.parent)!r} holds {', '.join(others)}"
-            if others
-            else ""
-        )
+        others = sorted(found.stem for found in file.parent.glob("*.py"))
+        meant = closest(file.stem, others)
+        hint = f"; did you mean '{meant}.py'?" if meant else ""
         raise CannotImportError(f"there is no file {str(file)!r}{hint}")
     main = sys.modules.get("__main__")
     if main is not None and _is_from(main, file):
@@ -177,7 +171,7 @@ def _failed(code: str, error: BaseException) -> CannotImportError:
         remedy = "write `import helper` instead of `from . import helper`, or make its folder a package (__init__.py)"
     elif isinstance(error, ModuleNotFoundError):
         remedy = f"install {error.name!r} in this environment, or correct the import"
-    return CannotImportError(f"{code} cannot be imported: {reason}; {remedy}. Traceback:", _users_traceback(error))
+    return CannotImportError(f"{code} cannot be imported: {reason}; {remedy}", _users_traceback(error))
 
 
 def _users_traceback(error: BaseException) -> str:

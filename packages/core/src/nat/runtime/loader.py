@@ -259,8 +259,7 @@ class _Loading:
         if line["type"] == "missing":
             return f"is missing, expected {_about_field(config_type, place)}"
         message = str(line["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-        if message.startswith("Input should be "):
-            message = "expected " + message.removeprefix("Input should be ")
+        message = message.removeprefix("Input ")  # "Input should be …"
         names = self._environment.empty.get((*path, *place))
         if names:
             self._ignored.add((*path, *place))
