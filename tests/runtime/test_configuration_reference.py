@@ -1,0 +1,59 @@
+"""The reference of the workflow file: its example works, and its messages are the real ones."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from nat.data_models.errors import ConfigurationError
+from nat.observability.registry import default_registry
+from nat.runtime.loader import load_workflow
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The page, with its files written to the working directory."""
+    text = PAGE.read_text(encoding="utf-8")
+    for block in re.findall(r"```(?:yaml|python)\n(.*?)```", text, re.DOTALL):
+        (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
+    monkeypatch.chdir(tmp_path)
+    return text
+
+
+async def test_example_of_the_page_works(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Function, name, exporters, a variable's default and an override."""
+    monkeypatch.delenv("TRACE_PREFIX", raising=False)
+
+    workflow = load_workflow("workflow.yaml", [("general.telemetry.tracing.to_backend.enabled", "true")])
+
+    assert workflow.run_name == "greeter"
+    assert workflow.call is not None
+    assert workflow.call("reader") == "Hello, reader!"
+    prefixes = {entry.name: entry.config.model_dump()["prefix"] for entry in workflow.exporters}
+    assert prefixes == {"to_standard_error": "trace", "to_backend": "backend"}
+    entry = workflow.exporters[0]
+    async with entry.registration.build(entry.config) as exporter:
+        assert type(exporter).__name__ == "LinesExporter"
+
+
+def test_messages_of_the_page_are_the_real_ones(page: str) -> None:
+    """Word for word, but for the list of what is installed here."""
+    expected = re.findall(r"```text\n(.*?)```", page, re.DOTALL)[0].splitlines()
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_workflow("mistaken.yaml")
+
+    said = [str(problem).splitlines()[0] for problem in caught.value.problems]
+    installed = ", ".join(default_registry.known_types())
+    assert said == [line.replace("Known: console, file, lines.", f"Known: {installed}.") for line in expected]
+
+
+def test_reserved_keys_of_the_page_are_all(page: str) -> None:
+    """What the page calls reserved is what configuration classes may not declare."""
+    from nat.data_models.telemetry_exporter import RESERVED_KEYS
+
+    table, prose = page.partition("There are no other keys")[0], page.partition("this version does not take")[0]
+    named = set(re.findall(r"`(\w+)`", prose.splitlines()[-2])) | set(re.findall(r"`(\w+)`", prose.splitlines()[-1]))
+    assert named | set(re.findall(r"NAME\.(\w+)`", table)) - {"_type"} == RESERVED_KEYS
