@@ -1,10 +1,9 @@
 """Where in a workflow the running code is: its run, its event stream and the steps around it."""
 
-import asyncio
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from types import FrameType
@@ -276,8 +275,9 @@ def generator_frame(depth: int) -> FrameType | None:
 
 
 def _current_owner() -> tuple[int, int | None]:
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # no loop runs on this thread
-        task = None
+    asyncio = sys.modules.get("asyncio")  # a program that has not imported it has no tasks
+    task = None
+    if asyncio is not None:
+        with suppress(RuntimeError):  # no loop runs on this thread
+            task = asyncio.current_task()
     return threading.get_ident(), None if task is None else id(task)

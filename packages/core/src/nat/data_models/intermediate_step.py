@@ -116,7 +116,7 @@ class StreamEventData(BaseModel):
     Any Python value is accepted; further fields are kept as they are. Exporters see the values of the moment of the push.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     input: Any = None
     output: Any = None
@@ -126,6 +126,8 @@ class StreamEventData(BaseModel):
 class UsageInfo(BaseModel):
     """What a step consumed: tokens, number of model calls, and the seconds between them."""
 
+    model_config = ConfigDict(defer_build=True)
+
     token_usage: TokenUsageBaseModel = Field(default_factory=TokenUsageBaseModel)
     num_llm_calls: int = 0
     seconds_between_calls: float = 0
@@ -134,7 +136,7 @@ class UsageInfo(BaseModel):
 class TraceMetadata(BaseModel):
     """Context of a step in the fields that agent frameworks fill; further fields are kept."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     chat_inputs: Any = None
     chat_responses: Any = None
@@ -154,7 +156,7 @@ class IntermediateStepPayload(BaseModel):
     is when the step started.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     event_type: IntermediateStepType
     event_timestamp: float = Field(default_factory=time.time)
@@ -184,7 +186,7 @@ class IntermediateStep(BaseModel):
     `parent_id` is the UUID of the enclosing step, `"root"` at the top. The payload's fields can be read on the step itself.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     parent_id: str = ROOT_PARENT_ID
     function_ancestry: InvocationNode = Field(default_factory=InvocationNode)

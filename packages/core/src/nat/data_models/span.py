@@ -120,8 +120,15 @@ class SpanStatusCode(StrEnum):
     ERROR = "ERROR"
 
 
+_DEFERRED = ConfigDict(
+    defer_build=True
+)  # the toolkit makes spans without validation: no validator is built unless one is used
+
+
 class SpanStatus(BaseModel):
     """How a step ended; `message` says why it failed."""
+
+    model_config = _DEFERRED
 
     code: SpanStatusCode = SpanStatusCode.UNSET
     message: str | None = None
@@ -129,6 +136,8 @@ class SpanStatus(BaseModel):
 
 class SpanContext(BaseModel):
     """Ids of a span: 128-bit trace id, 64-bit span ids, none of them zero."""
+
+    model_config = _DEFERRED
 
     trace_id: int = Field(gt=0, lt=2**128)
     span_id: int = Field(gt=0, lt=2**64)
@@ -138,6 +147,8 @@ class SpanContext(BaseModel):
 class SpanEvent(BaseModel):
     """Something that happened at one moment of a span; `timestamp` in nanoseconds since the epoch."""
 
+    model_config = _DEFERRED
+
     name: str
     timestamp: int = Field(default_factory=time.time_ns)
     attributes: dict[str, Any] = Field(default_factory=dict)
@@ -145,6 +156,8 @@ class SpanEvent(BaseModel):
 
 class SpanLink(BaseModel):
     """A reference to a span of this or another trace."""
+
+    model_config = _DEFERRED
 
     context: SpanContext
     attributes: dict[str, Any] = Field(default_factory=dict)
@@ -157,7 +170,7 @@ class Span(BaseModel):
     exporters of a run: change a copy (`span.model_copy(update=…)`). `parent` is not part of dumps.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = _DEFERRED
 
     name: str
     context: SpanContext

@@ -1,6 +1,6 @@
 """Token counts of model calls."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = ["TokenUsageBaseModel"]
 
@@ -11,6 +11,8 @@ class TokenUsageBaseModel(BaseModel):
     `prompt_tokens` includes the cached ones and `completion_tokens` the reasoning ones, as in OTel GenAI
     (`gen_ai.usage.input_tokens`, `gen_ai.usage.output_tokens`). A count that was never set is left out of spans.
     """
+
+    model_config = ConfigDict(defer_build=True)
 
     prompt_tokens: int = Field(default=0, ge=0)
     completion_tokens: int = Field(default=0, ge=0)

@@ -4,19 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nat.observability.api import (
-        ExporterStatus,
-        Step,
-        StepKind,
-        Telemetry,
-        TelemetryStatus,
-        carry_context,
-        observe,
-        step,
-    )
+    from nat.observability.api import Step, StepKind, Telemetry, carry_context, observe, step
+    from nat.observability.manager import ExporterStatus, RunScope, TelemetryStatus
 
 __all__ = [
     "ExporterStatus",
+    "RunScope",
     "Step",
     "StepKind",
     "Telemetry",
@@ -26,8 +19,11 @@ __all__ = [
     "step",
 ]
 
+_OF_MANAGER = {"ExporterStatus", "RunScope", "TelemetryStatus"}
+
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("nat.observability.api"), name)
+    home = "manager" if name in _OF_MANAGER else "api"
+    return getattr(import_module(f"{__name__}.{home}"), name)

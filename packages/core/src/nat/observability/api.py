@@ -1,6 +1,5 @@
 """The front door for applications: `Telemetry`, `step`, `observe`."""
 
-import asyncio
 import contextvars
 import functools
 import inspect
@@ -8,7 +7,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, overload
 
 from nat.builder.context import (
     ActiveStep,
@@ -18,20 +17,19 @@ from nat.builder.context import (
     leave_step,
     resume_at,
 )
-from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.intermediate_step import IntermediateStepType
-from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.observability.events import CapturedError, CapturedStep, Usage, capture_error, new_step_id
-from nat.observability.manager import ExporterStatus, RunScope, TelemetryManager, TelemetryStatus
-from nat.observability.registry import ExporterEntry, registration_of
 from nat.observability.snapshot import snapshot
 
+if TYPE_CHECKING:
+    from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+    from nat.observability.manager import RunScope, TelemetryStatus
+    from nat.observability.registry import ExporterEntry
+
 __all__ = [
-    "ExporterStatus",
     "Step",
     "StepKind",
     "Telemetry",
-    "TelemetryStatus",
     "carry_context",
     "observe",
     "step",
@@ -75,9 +73,12 @@ class Telemetry:
     """
 
     def __init__(
-        self, *exporters: TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry
+        self,
+        *exporters: "TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry",
     ) -> None:
-        self._manager = TelemetryManager(_entries(exporters))
+        from nat.observability.manager import TelemetryManager, entries_of  # steps alone need none of this
+
+        self._manager = TelemetryManager(entries_of(exporters))
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()) -> Self:
@@ -116,7 +117,7 @@ class Telemetry:
         tags: Sequence[str] = (),
         metadata: Mapping[str, Any] | None = None,
         kind: Literal["workflow", "agent"] = "workflow",
-    ) -> RunScope:
+    ) -> "RunScope":
         """One run of the agent, as a context manager: its root span, and one trace for everything in the body.
 
         An exception that leaves the body is recorded and goes on unchanged. What is still open at the end is recorded as
@@ -136,25 +137,25 @@ class Telemetry:
             name, input=input, session_id=session_id, user_id=user_id, tags=tags, metadata=metadata, kind=_START[kind]
         )
 
-    def flush(self, timeout: float = _FLUSH_TIMEOUT_S) -> TelemetryStatus:
+    def flush(self, timeout: float = _FLUSH_TIMEOUT_S) -> "TelemetryStatus":
         """Send now what waits; blocks until it has met its fate, `timeout` seconds at most for all exporters together."""
         return self._manager.flush(timeout)
 
-    async def aflush(self, timeout: float = _FLUSH_TIMEOUT_S) -> TelemetryStatus:  # noqa: ASYNC109  (as `flush`)
+    async def aflush(self, timeout: float = _FLUSH_TIMEOUT_S) -> "TelemetryStatus":  # noqa: ASYNC109  (as `flush`)
         """Like `flush`, without blocking the event loop."""
-        return await asyncio.to_thread(self._manager.flush, timeout)
+        return await _off_the_loop(self._manager.flush, timeout)
 
-    def status(self) -> TelemetryStatus:
+    def status(self) -> "TelemetryStatus":
         """What every exporter is doing, and what became of everything it accepted."""
         return self._manager.status()
 
-    def close(self, timeout: float | None = None) -> TelemetryStatus:
+    def close(self, timeout: float | None = None) -> "TelemetryStatus":
         """Deliver what waits and stop the exporters; blocks, `timeout` seconds at most for all together. Idempotent."""
         return self._manager.close(timeout)
 
-    async def aclose(self, timeout: float | None = None) -> TelemetryStatus:  # noqa: ASYNC109  (as `close`)
+    async def aclose(self, timeout: float | None = None) -> "TelemetryStatus":  # noqa: ASYNC109  (as `close`)
         """Like `close`, without blocking the event loop."""
-        return await asyncio.to_thread(self._manager.close, timeout)
+        return await _off_the_loop(self._manager.close, timeout)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -165,11 +166,13 @@ class Telemetry:
         self.close()
 
     async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
+        return await _off_the_loop(self.start)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        import asyncio
+
         await asyncio.shield(self.aclose())
 
 
@@ -662,31 +665,10 @@ def _argument_reader(function: Callable[..., Any]) -> Callable[[tuple[Any, ...],
 # -- small parts -------------------------------------------------------------------------------------------------------
 
 
-def _entries(
-    exporters: Sequence[TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry],
-) -> list[ExporterEntry]:
-    entries: dict[str, ExporterEntry] = {}
+async def _off_the_loop(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    import asyncio  # is there already: a coroutine runs
 
-    def add(name: str | None, config: TelemetryExporterBaseConfig) -> None:
-        if not isinstance(config, TelemetryExporterBaseConfig):
-            raise ConfigurationError(
-                Problem(f"{config!r} is no exporter config; expected an instance of a TelemetryExporterBaseConfig")
-            )
-        base = name or config.type
-        unique, number = base, 2
-        while unique in entries:
-            unique, number = f"{base}_{number}", number + 1
-        entries[unique] = ExporterEntry(unique, config, registration_of(config))
-
-    for item in exporters:
-        if isinstance(item, ExporterEntry):
-            entries[item.name] = item
-        elif isinstance(item, Mapping):
-            for name, config in item.items():
-                add(name, config)
-        else:
-            add(None, item)
-    return list(entries.values())
+    return await asyncio.to_thread(call, *args, **kwargs)
 
 
 def _field(holder: Any, name: str) -> Any:

@@ -37,11 +37,11 @@ from nat.observability.events import (
 from nat.observability.exporter.base_exporter import BaseExporter, LaneView
 from nat.observability.ledger import Counts, Ledger
 from nat.observability.noise import Noise, raised
-from nat.observability.registry import ExporterEntry
+from nat.observability.registry import ExporterEntry, registration_of
 from nat.observability.snapshot import snapshot
 from nat.observability.spans.capture import CapturedSpan, LooseCapture, RunCapture
 
-__all__ = ["ExporterState", "ExporterStatus", "RunScope", "TelemetryManager", "TelemetryStatus"]
+__all__ = ["ExporterState", "ExporterStatus", "RunScope", "TelemetryManager", "TelemetryStatus", "entries_of"]
 
 _log = logging.getLogger("nat.observability.manager")
 
@@ -387,6 +387,38 @@ class RunScope:
         run = self._run
         assert run.root_id is not None
         return CapturedStep(event_type, run.root_id, self._parent_id, run.name, time.time_ns(), run=run, **fields)
+
+
+def entries_of(
+    exporters: Sequence[TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry],
+) -> list[ExporterEntry]:
+    """Entries for configs: named by a mapping's key, else after their type (`file`, `file_2`).
+
+    Raises:
+        ConfigurationError: Something is no config, or its class is not registered.
+    """
+    entries: dict[str, ExporterEntry] = {}
+
+    def add(name: str | None, config: TelemetryExporterBaseConfig) -> None:
+        if not isinstance(config, TelemetryExporterBaseConfig):
+            raise ConfigurationError(
+                Problem(f"{config!r} is no exporter config; expected an instance of a TelemetryExporterBaseConfig")
+            )
+        base = name or config.type
+        unique, number = base, 2
+        while unique in entries:
+            unique, number = f"{base}_{number}", number + 1
+        entries[unique] = ExporterEntry(unique, config, registration_of(config))
+
+    for item in exporters:
+        if isinstance(item, ExporterEntry):
+            entries[item.name] = item
+        elif isinstance(item, Mapping):
+            for name, config in item.items():
+                add(name, config)
+        else:
+            add(None, item)
+    return list(entries.values())
 
 
 class _Slot:
