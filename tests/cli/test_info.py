@@ -193,6 +193,7 @@ Settings:
 Every exporter entry also takes:
   enabled: true or false, default true. false leaves the entry out.
   required: true or false, default false. true: if the exporter cannot start, nothing does.
+Reserved for later, an error for now: content, conventions, delivery, processors, redact, sample, when.
 
 Example:
   general:

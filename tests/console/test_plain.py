@@ -67,7 +67,7 @@ async def test_ascii_where_the_encoding_has_no_more(monkeypatch: pytest.MonkeyPa
     )
 
     assert written.getvalue().decode() == (
-        "+ workflow fa\\xe7ade  0.0 ms  1 model call  3 -> 4 tokens\n`-- + llm m        0.0 ms  3 -> 4 tokens\n"
+        "+ workflow fa\\xe7ade  0.0 ms  1 model call  3 -> 4 tokens\n`-- + llm m           0.0 ms  3 -> 4 tokens\n"
     )
 
 

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from nat.cli.output import say
+
 __all__ = ["debug_option", "is_debug", "log_warnings_to_stderr", "print_traceback_if_debug"]
 
 _DEBUG = "nat.cli.debug"
@@ -20,7 +22,7 @@ class _StderrHandler(logging.Handler):
         if logging.getLogger().handlers:
             return
         try:
-            click.echo(self.format(record), err=True)
+            say(self.format(record))
         except Exception:
             self.handleError(record)
 
@@ -63,4 +65,4 @@ def print_traceback_if_debug(exc: BaseException) -> None:
     if is_debug():
         import traceback
 
-        click.echo("".join(traceback.format_exception(exc)), err=True, nl=False)
+        say("".join(traceback.format_exception(exc)).rstrip())

@@ -4,6 +4,8 @@ from typing import IO, Any
 
 import click
 
+from nat.cli.output import label_of_error, say
+
 __all__ = ["EXIT_FAILURE", "EXIT_INTERRUPTED", "EXIT_USAGE", "CommandFailed", "as_message"]
 
 EXIT_FAILURE = 1
@@ -20,8 +22,10 @@ class CommandFailed(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message to stderr, or to `file`."""
-        label = click.style("Error:", fg="red", bold=True)
-        click.echo(f"{label} {self.message}", file=file, err=file is None)
+        if file is None:
+            say(f"{label_of_error()} {self.message}")
+        else:
+            file.write(f"Error: {self.message}\n")
 
 
 def as_message(exc: Exception) -> CommandFailed:

@@ -10,6 +10,7 @@ import click
 
 from nat.cli.debug import debug_option, log_warnings_to_stderr, print_traceback_if_debug
 from nat.cli.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, CommandFailed, as_message
+from nat.cli.output import say
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -69,7 +70,7 @@ class _NatGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click's own; a reader of our output that has gone is no error
         except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+            say("Interrupted.")
             ctx.exit(EXIT_INTERRUPTED)
         except Exception as exc:
             print_traceback_if_debug(exc)

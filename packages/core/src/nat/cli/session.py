@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import click
-
 from nat.cli.errors import EXIT_FAILURE, CommandFailed
 from nat.cli.failures import failure_line, failure_text
 from nat.cli.interruption import Interruption
+from nat.cli.output import print_result, say
 from nat.cli.progress import progress
 from nat.cli.summary import delivery_summary
 from nat.observability.api import Telemetry
@@ -51,9 +50,9 @@ class Session:
             with self._telemetry:
                 self._run_all(values, concurrency)
             for line in delivery_summary(self._telemetry.status()):
-                click.echo(line, err=True)
+                say(line)
         if self._interruption.has_happened:
-            click.echo("Interrupted.", err=True)
+            say("Interrupted.")
             return self._interruption.exit_code
         return EXIT_FAILURE if self._has_failed else 0
 
@@ -87,7 +86,7 @@ class Session:
         if result.error is not None:
             self._fail(failure_text(result.error, is_whole=self._shows_tracebacks))
         elif result.output is not None:
-            click.echo(result_text(result.output))
+            print_result(result_text(result.output))
         if incomplete is not None:
             self._fail(incomplete)
 
@@ -106,14 +105,14 @@ class Session:
         if incomplete is not None:
             line["error"] = {"type": "incomplete", "message": incomplete}
             self._fail(f"run {result.index}: {incomplete}")
-        click.echo(encode_line(line))
+        print_result(encode_line(line))
 
     def _incomplete(self, result: RunResult) -> str | None:
         """What is wrong with a run whose function returned while steps of it were still open."""
         scope = None if result.trace_id is None else self._scopes.pop(result.trace_id, None)
         if result.error is not None or scope is None or scope.error is None:
             return None
-        return f"{scope.error.message}; their threads or tasks outlived the run, so its trace is not complete."
+        return f"{scope.error.message}; the trace shows them as incomplete. End every step that is started."
 
     def _fail(self, message: str) -> None:
         self._has_failed = True

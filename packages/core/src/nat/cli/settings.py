@@ -2,7 +2,7 @@
 
 import enum
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+from nat.data_models.telemetry_exporter import RESERVED_KEYS, TelemetryExporterBaseConfig
 from nat.observability.registry import Registration
 
 __all__ = ["describe_settings"]
@@ -50,6 +50,7 @@ def describe_settings(registration: Registration) -> list[str]:
         "",
         "Every exporter entry also takes:",
         *_indented(f"{key}: {meaning}" for key, meaning in _COMMON_KEYS.items()),
+        f"Reserved for later, an error for now: {', '.join(sorted(RESERVED_KEYS - _COMMON_KEYS.keys()))}.",
         "",
         "Example:",
         *_indented(_example(registration.type_name, config)),
@@ -174,5 +175,5 @@ def _yaml_value(value: Any) -> Any:
     return plain(value)
 
 
-def _indented(lines: Iterator[str] | list[str]) -> list[str]:
+def _indented(lines: Iterable[str]) -> list[str]:
     return [f"  {line}" for line in lines]

@@ -19,4 +19,4 @@ def delivery_summary(status: TelemetryStatus) -> list[str]:
         if exporter.pending:
             notes.append(f"{exporter.pending:,} still waiting")
         rows.append([exporter.name, exporter.type, f"{exporter.delivered:,}", f"{exporter.lost:,}", "; ".join(notes)])
-    return aligned(rows)
+    return aligned(rows, numbers=(2, 3))

@@ -1,7 +1,7 @@
 """Tables and coloured text: drawn by rich on a terminal, plain aligned columns elsewhere."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import click
 
@@ -18,10 +18,17 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         click.echo("\n".join(aligned([headings, *rows])))
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines with the cells of each column below each other, without trailing blanks."""
+def aligned(rows: Sequence[Sequence[str]], *, numbers: Collection[int] = ()) -> list[str]:
+    """Lines with the cells of each column below each other, without trailing blanks; `numbers` are aligned right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [_GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(_GAP.join(cells).rstrip())
+    return lines
 
 
 def _print_drawn(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -58,6 +58,7 @@ class LiveRegion:
         self._lock = threading.Lock()
         self._parts: tuple[LivePart, ...] = ()  # replaced, never changed: the drawing thread takes no lock of ours
         self._console: Console | None = None
+        self._whole = threading.RLock()  # held while something is drawn; before rich's own locks
         self._live: Live | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -81,7 +82,7 @@ class LiveRegion:
 
     def print(self, *lines: "RenderableType") -> None:
         """Print above everything that is live."""
-        self._opened_console().print(*lines, sep="\n", no_wrap=True, overflow="ellipsis", crop=True, highlight=False)
+        self._opened_console().print(*lines, sep="\n", no_wrap=True, overflow="ellipsis", crop=True, soft_wrap=False)
 
     def remove(self, part: LivePart, *last_words: "RenderableType") -> None:
         """Draw `part` no longer, and print `last_words` above what is still live."""
@@ -93,11 +94,10 @@ class LiveRegion:
                 self._stop()
 
     def _opened_console(self) -> "Console":
-        if self._console is None:
-            from rich.console import Console
-
-            self._console = Console(file=self._stream, force_terminal=True)  # type: ignore[arg-type]  # duck-typed file
-        return self._console
+        with self._whole:
+            if self._console is None:
+                self._console = _console(self._stream, self._whole)
+            return self._console
 
     def _start(self) -> None:
         from rich.live import Live
@@ -110,7 +110,8 @@ class LiveRegion:
             redirect_stdout=_is_same_terminal(sys.stdout, self._stream.stream),
             redirect_stderr=_is_same_terminal(sys.stderr, self._stream.stream),
         )
-        self._live.start()
+        with self._whole:
+            self._live.start()
         self._stopping.clear()
         self._thread = threading.Thread(target=self._refresh, args=(self._live,), name="nat-live-region", daemon=True)
         self._thread.start()
@@ -120,12 +121,14 @@ class LiveRegion:
             return
         self._stopping.set()
         self._thread.join()
-        self._live.stop()
+        with self._whole:
+            self._live.stop()
         self._live = self._thread = None
 
     def _refresh(self, live: "Live") -> None:
         while not self._stopping.wait(_REFRESH_EVERY_S):
-            live.refresh()
+            with self._whole:
+                live.refresh()
 
     def _drawn(self) -> "RenderableType":
         from rich.console import Group
@@ -168,6 +171,32 @@ class _ForgivingStream:
 
     def fileno(self) -> int:
         return self.stream.fileno()
+
+
+def _console(stream: _ForgivingStream, whole: threading.RLock) -> "Console":
+    """A console that draws one thing at a time.
+
+    Rich computes from the last thing drawn how far the cursor has to go up, but lets threads draw in between.
+    """
+    from rich.console import Console
+
+    class OrderlyConsole(Console):
+        def __enter__(self) -> "OrderlyConsole":
+            whole.acquire()
+            super().__enter__()
+            return self
+
+        def __exit__(self, *exc_info: Any) -> None:
+            try:
+                super().__exit__(*exc_info)
+            finally:
+                whole.release()
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            """As rich does, but lines that other code writes are left to the terminal to wrap."""
+            super().print(*objects, **{"soft_wrap": True, "highlight": False, **options})
+
+    return OrderlyConsole(file=stream, force_terminal=True)  # type: ignore[arg-type]  # as much of a file as it takes
 
 
 def _device(stream: TextIO) -> tuple[int, int]:

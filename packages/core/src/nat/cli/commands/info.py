@@ -22,7 +22,7 @@ def info() -> None:
     """Show installed exporters and their settings."""
 
 
-@info.command()
+@info.command(short_help="List what is installed.")
 @click.option(
     "-t",
     "--types",
@@ -38,8 +38,10 @@ def components(kinds: tuple[str, ...], as_json: bool) -> None:
 
     A component that cannot be loaded is listed with the reason.
     """
+    from nat.cli.environment import require_own_environment
     from nat.observability.registry import components
 
+    require_own_environment()
     with _without_warnings():  # the list itself says what does not load
         found = components()
     chosen = [component for component in found if not kinds or component.kind in kinds]
@@ -49,14 +51,16 @@ def components(kinds: tuple[str, ...], as_json: bool) -> None:
         _print_list(chosen, with_missing=not kinds or "tracing" in kinds)
 
 
-@info.command()
+@info.command(short_help="Show the settings of one exporter.")
 @click.argument("type_name", metavar="TYPE")
 @debug_option
 def exporter(type_name: str) -> None:
     """Show the settings of the exporter TYPE: what they mean, their types and defaults, and an example."""
+    from nat.cli.environment import require_own_environment
     from nat.cli.settings import describe_settings
     from nat.observability.registry import resolve
 
+    require_own_environment()
     click.echo("\n".join(describe_settings(resolve(type_name))))
 
 
