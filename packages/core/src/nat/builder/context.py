@@ -9,18 +9,17 @@ from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from nat.data_models.intermediate_step import ROOT_PARENT_ID
-from nat.data_models.invocation_node import InvocationNode
+from nat.data_models.step_types import ROOT_PARENT_ID
 from nat.observability.events import (
     EventStream,
     FunctionRef,
     Run,
     new_trace_id,
-    to_invocation_node,
 )
 
 if TYPE_CHECKING:
     from nat.builder.intermediate_step_manager import IntermediateStepManager
+    from nat.data_models.invocation_node import InvocationNode
 
 __all__ = ["Context", "ContextState"]
 
@@ -186,8 +185,10 @@ class Context:
         return ROOT_PARENT_ID if step is None else step.step_id
 
     @property
-    def active_function(self) -> InvocationNode:
+    def active_function(self) -> "InvocationNode":
         """The innermost function around the caller."""
+        from nat.observability.step_models import to_invocation_node
+
         step = active_step()
         return to_invocation_node(None if step is None else step.function)
 

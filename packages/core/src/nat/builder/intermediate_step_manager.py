@@ -10,7 +10,7 @@ from nat.data_models.intermediate_step import (
     IntermediateStepPayload,
     IntermediateStepState,
 )
-from nat.observability.events import capture_payload
+from nat.observability.step_models import capture_payload
 
 __all__ = ["IntermediateStepManager"]
 

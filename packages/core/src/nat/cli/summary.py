@@ -1,7 +1,7 @@
 """What became of the telemetry: one line for each exporter."""
 
 from nat.cli.tables import aligned
-from nat.observability.api import TelemetryStatus
+from nat.observability.manager import TelemetryStatus
 
 __all__ = ["delivery_summary"]
 

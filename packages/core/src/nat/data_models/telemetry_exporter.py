@@ -53,7 +53,7 @@ class TelemetryExporterBaseConfig(BaseModel):
         pydantic.ValidationError: On making one from values that do not fit.
     """
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     _type_name: ClassVar[str | None] = None
 
@@ -165,6 +165,8 @@ class TelemetryExporterBaseConfig(BaseModel):
 class BatchConfigMixin(BaseModel):
     """How an exporter groups what it sends; a mixin for configuration classes."""
 
+    model_config = ConfigDict(defer_build=True)
+
     batch_size: int = Field(default=100, ge=1, description="How many items are sent together at most.")
     flush_interval: float = Field(
         default=5.0,
@@ -199,6 +201,8 @@ class BatchConfigMixin(BaseModel):
 
 class DeliveryConfigMixin(BaseModel):
     """How long and how often an exporter tries to send; a mixin for configuration classes."""
+
+    model_config = ConfigDict(defer_build=True)
 
     timeout: float = Field(
         default=60.0, gt=0, allow_inf_nan=False, description="Seconds that one attempt to send may take."

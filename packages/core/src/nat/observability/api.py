@@ -17,7 +17,7 @@ from nat.builder.context import (
     leave_step,
     resume_at,
 )
-from nat.data_models.intermediate_step import IntermediateStepType
+from nat.data_models.step_types import IntermediateStepType
 from nat.observability.events import CapturedError, CapturedStep, Usage, capture_error, new_step_id
 from nat.observability.snapshot import snapshot
 

@@ -11,22 +11,17 @@ import os
 import random
 import threading
 import traceback
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from nat.data_models.intermediate_step import (
-    IntermediateStep,
-    IntermediateStepPayload,
-    IntermediateStepType,
-    StreamEventData,
-    TraceMetadata,
-    UsageInfo,
-)
-from nat.data_models.invocation_node import InvocationNode
-from nat.data_models.token_usage import TokenUsageBaseModel
-from nat.observability.snapshot import Snapshot, restore, snapshot
+from nat.data_models.step_types import IntermediateStepType
+from nat.observability.snapshot import Snapshot
 from nat.utils.reactive.subject import OnComplete, OnError, Subject, guarded
 
+if TYPE_CHECKING:
+    from nat.data_models.intermediate_step import IntermediateStep
+
 __all__ = [
+    "MAX_ERROR_MESSAGE_CHARS",
     "CapturedError",
     "CapturedStep",
     "EventStream",
@@ -35,20 +30,16 @@ __all__ = [
     "StepListener",
     "Usage",
     "capture_error",
-    "capture_payload",
-    "capture_step",
     "new_step_id",
     "new_trace_id",
     "span_id_of",
-    "to_intermediate_step",
-    "to_invocation_node",
 ]
 
 _log = logging.getLogger("nat.observability.stream")
 
 _MASK_64 = 2**64 - 1
 _MAX_STACKTRACE_CHARS = 32_768
-_MAX_ERROR_MESSAGE_CHARS = 8_192
+MAX_ERROR_MESSAGE_CHARS = 8_192
 
 _random = random.Random()  # not the module's own: a program that seeds that one must not repeat trace ids
 os.register_at_fork(after_in_child=_random.seed)
@@ -262,7 +253,7 @@ class StepListener(Protocol):
         ...
 
 
-class EventStream(Subject[IntermediateStep]):
+class EventStream(Subject["IntermediateStep"]):
     """The steps of one `ContextState`, in the order in which they are pushed. Thread-safe.
 
     Listeners get the captured form; subscribers (the contract's `subscribe`) an `IntermediateStep` built from it, or exactly
@@ -305,7 +296,7 @@ class EventStream(Subject[IntermediateStep]):
             stream = stream._outer
         return False
 
-    def emit(self, step: CapturedStep, original: IntermediateStep | None = None) -> None:
+    def emit(self, step: CapturedStep, original: "IntermediateStep | None" = None) -> None:
         """Pass on one captured step, and outwards. Never raises."""
         stream: EventStream | None = self
         while stream is not None:
@@ -317,12 +308,16 @@ class EventStream(Subject[IntermediateStep]):
                         "event stream: a listener raised %s; the others and the workflow go on", type(exc).__name__
                     )
             if stream._observers:
+                from nat.observability.step_models import to_intermediate_step  # only subscribers need models
+
                 original = original or to_intermediate_step(step)
                 Subject.on_next(stream, original)
             stream = stream._outer
 
-    def on_next(self, value: IntermediateStep) -> None:
+    def on_next(self, value: "IntermediateStep") -> None:
         """Push a finished step as it is, with the parent it names. Never raises."""
+        from nat.observability.step_models import capture_step
+
         if self.is_heard:
             self.emit(capture_step(value, self._run), value)
 
@@ -341,47 +336,6 @@ class EventStream(Subject[IntermediateStep]):
                 guarded(on_complete)
 
 
-def capture_step(step: IntermediateStep, run: Run | None) -> CapturedStep:
-    """Capture a finished step as it is."""
-    node = step.function_ancestry
-    function = FunctionRef(node.function_id, node.function_name, node.parent_id, node.parent_name)
-    return capture_payload(step.payload, parent_id=step.parent_id, function=function, run=run)
-
-
-def capture_payload(
-    payload: IntermediateStepPayload, *, parent_id: str, function: FunctionRef | None, run: Run | None
-) -> CapturedStep:
-    """Capture what a step says now: later changes of its values change nothing here. Never raises."""
-    data = payload.data
-    metadata = payload.metadata
-    has_trace_metadata = isinstance(metadata, TraceMetadata)
-    started_s = payload.span_event_timestamp
-    step = CapturedStep(
-        payload.event_type,
-        payload.UUID,
-        parent_id,
-        payload.name,
-        round(payload.event_timestamp * 1e9),
-        run=run,
-        timestamp=payload.event_timestamp,
-        started_ns=None if started_s is None else round(started_s * 1e9),
-        framework=None if payload.framework is None else str(payload.framework),
-        tags=tuple(payload.tags) if payload.tags else (),
-        metadata=snapshot(_trace_metadata(metadata) if isinstance(metadata, TraceMetadata) else metadata),
-        has_trace_metadata=has_trace_metadata,
-        usage=_captured_usage(payload.usage_info),
-        function=function,
-        error=_reported_error(payload),
-    )
-    if data is not None:
-        step.input = snapshot(data.input)
-        step.output = snapshot(data.output)
-        step.chunk = snapshot(data.chunk)
-        if data.model_extra:
-            step.extra = snapshot(data.model_extra)
-    return step
-
-
 def capture_error(exc: BaseException) -> CapturedError:
     """The failure as text: class name, message and stack trace, bounded in length. Never raises `Exception`."""
     try:
@@ -397,106 +351,9 @@ def capture_error(exc: BaseException) -> CapturedError:
         stacktrace = (
             f"{stacktrace[:half]}\n[... {len(stacktrace) - 2 * half} characters left out ...]\n{stacktrace[-half:]}"
         )
-    return CapturedError(_error_type(exc), message[:_MAX_ERROR_MESSAGE_CHARS], stacktrace or None)
-
-
-def to_intermediate_step(step: CapturedStep) -> IntermediateStep:
-    """The step as exporters and subscribers see it; every call gives fresh containers."""
-    data = None
-    if not (step.input is None and step.output is None and step.chunk is None and step.extra is None):
-        extra = restore(step.extra) if step.extra is not None else {}
-        data = StreamEventData.model_construct(
-            input=restore(step.input), output=restore(step.output), chunk=restore(step.chunk), **extra
-        )
-    metadata = restore(step.metadata)
-    if step.error is not None and "error" not in (metadata or {}):
-        metadata = {**(metadata or {}), "error": step.error.message, "error_type": step.error.type}
-    if step.has_trace_metadata:
-        metadata = TraceMetadata.model_construct(**metadata)
-    payload = IntermediateStepPayload.model_construct(
-        event_type=step.event_type,
-        event_timestamp=step.time_ns / 1e9 if step.timestamp is None else step.timestamp,
-        span_event_timestamp=None if step.started_ns is None else step.started_ns / 1e9,
-        framework=step.framework,
-        name=step.name,
-        tags=list(step.tags) or None,
-        metadata=metadata,
-        data=data,
-        usage_info=None if step.usage is None else _usage_info(step.usage),
-        UUID=step.step_id,
-    )
-    return IntermediateStep.model_construct(
-        parent_id=step.parent_id, function_ancestry=to_invocation_node(step.function), payload=payload
-    )
+    return CapturedError(_error_type(exc), message[:MAX_ERROR_MESSAGE_CHARS], stacktrace or None)
 
 
 def _error_type(exc: BaseException) -> str:
     cls = type(exc)
     return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _reported_error(payload: IntermediateStepPayload) -> CapturedError | None:
-    """What an END says of its failure: an exception as output, or `error` in its metadata."""
-    if not payload.event_type.value.endswith("_END"):
-        return None
-    output = payload.data.output if payload.data is not None else None
-    if isinstance(output, BaseException):
-        return capture_error(output)
-    metadata = payload.metadata
-    error = metadata.get("error") if isinstance(metadata, dict) else getattr(metadata, "error", None)
-    if not error:
-        return None
-    if isinstance(error, BaseException):
-        return capture_error(error)
-    kind = metadata.get("error_type") if isinstance(metadata, dict) else getattr(metadata, "error_type", None)
-    return CapturedError(str(kind) if kind else "_OTHER", str(error)[:_MAX_ERROR_MESSAGE_CHARS])
-
-
-def _trace_metadata(metadata: TraceMetadata) -> dict[str, object]:
-    fields = {name: value for name, value in metadata.__dict__.items() if value is not None}
-    return {**fields, **(metadata.model_extra or {})}
-
-
-def _captured_usage(info: UsageInfo | None) -> Usage | None:
-    if info is None:
-        return None
-    tokens = info.token_usage
-    known = tokens.model_fields_set
-    return Usage(
-        tokens.prompt_tokens if "prompt_tokens" in known else None,
-        tokens.completion_tokens if "completion_tokens" in known else None,
-        tokens.total_tokens if "total_tokens" in known else None,
-        tokens.cached_tokens if "cached_tokens" in known else None,
-        tokens.cache_write_tokens if "cache_write_tokens" in known else None,
-        tokens.reasoning_tokens if "reasoning_tokens" in known else None,
-        info.num_llm_calls if "num_llm_calls" in info.model_fields_set else None,
-    )
-
-
-def _usage_info(usage: Usage) -> UsageInfo:
-    tokens = {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-    }
-    known = TokenUsageBaseModel.model_construct(
-        None, **{name: count for name, count in tokens.items() if count is not None}
-    )
-    if usage.llm_calls is None:
-        return UsageInfo.model_construct(token_usage=known)
-    return UsageInfo.model_construct(token_usage=known, num_llm_calls=usage.llm_calls)
-
-
-def to_invocation_node(function: FunctionRef | None) -> InvocationNode:
-    """The contract's form of a function reference; `None` is the top of the workflow."""
-    if function is None:
-        return InvocationNode()
-    return InvocationNode.model_construct(
-        function_id=function.id,
-        function_name=function.name,
-        parent_id=function.parent_id,
-        parent_name=function.parent_name,
-    )

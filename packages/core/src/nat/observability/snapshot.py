@@ -40,9 +40,8 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, SecretBytes, SecretStr
 
-from nat.data_models.span import MimeTypes
+from nat.data_models.span_names import MimeTypes
 
 __all__ = ["Json", "Snapshot", "clean", "encode", "encode_line", "plain", "restore", "size_bytes", "snapshot", "text"]
 
@@ -202,7 +201,7 @@ def _hides_a_number(value: Any, nulls: int | None) -> bool:
                 stack.append(dict.values(item))
             elif issubclass(kind, list):
                 stack.append(list.__iter__(item))
-            elif not issubclass(kind, BaseModel) and (
+            elif not _is_model(kind) and (
                 issubclass(kind, (float, enum.Enum)) or _is_numpy(kind) or _is_dataclass(kind)
             ):
                 stack.append((_open(item),))
@@ -251,6 +250,10 @@ def _open(value: Any) -> Any:
     try:
         if kind is Json:
             return orjson.loads(value.data)
+        if _is_model(kind):
+            return _model(value)
+        if _is_secret(kind):
+            return _SECRET
         for known, opener in _OPENERS:
             if issubclass(kind, known):
                 return opener(value)
@@ -304,6 +307,16 @@ def _type_name(value: Any) -> str:
     return str(type.__dict__["__name__"].__get__(type(value)))  # past metaclasses, whose own code may raise
 
 
+def _is_model(kind: type) -> bool:
+    pydantic = sys.modules.get("pydantic.main")  # no value is a model where that has not been imported
+    return pydantic is not None and issubclass(kind, pydantic.BaseModel)
+
+
+def _is_secret(kind: type) -> bool:
+    types = sys.modules.get("pydantic.types")
+    return types is not None and issubclass(kind, types.SecretStr | types.SecretBytes)
+
+
 def _is_numpy(kind: type) -> bool:
     numpy = sys.modules.get("numpy")
     return numpy is not None and issubclass(kind, (getattr(numpy, "ndarray", ()), getattr(numpy, "generic", ())))
@@ -352,14 +365,14 @@ def _tuple(value: tuple[Any, ...]) -> Any:
     return dict(zip(names, items, strict=True)) if names else items
 
 
-def _model(value: BaseModel) -> Any:
+def _model(value: Any) -> Any:
     try:
         return value.model_dump(warnings="none", serialize_as_any=True)
     except Exception:  # a serialiser of the model's own, a cycle, or a value that pydantic cannot walk
         return _fields_of_model(value)
 
 
-def _fields_of_model(value: BaseModel) -> dict[str, Any]:
+def _fields_of_model(value: Any) -> dict[str, Any]:
     excluded = {name for name, field in type(value).model_fields.items() if field.exclude}
     extra = value.__pydantic_extra__ or {}
     return {name: item for name, item in {**value.__dict__, **extra}.items() if name not in excluded}
@@ -379,7 +392,6 @@ def _exception(value: BaseException) -> str:
 # Order matters where a type is a subclass of two of them. The built-in types' own methods are called, so that a
 # subclass that overrides them is still read as what it holds.
 _OPENERS: tuple[tuple[Any, Any], ...] = (
-    (BaseModel, _model),
     (enum.Enum, lambda value: value._value_),
     (str, str.__str__),
     (bool, bool),
@@ -391,7 +403,6 @@ _OPENERS: tuple[tuple[Any, Any], ...] = (
     (set, _set),
     (frozenset, _frozenset),
     ((bytes, bytearray, memoryview), _bytes),
-    ((SecretStr, SecretBytes), lambda _: _SECRET),
     (BaseException, _exception),
     ((datetime, date, time), lambda value: value.isoformat()),
     ((UUID, PurePath, Decimal, timedelta, complex), str),

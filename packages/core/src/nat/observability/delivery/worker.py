@@ -13,12 +13,13 @@ from typing import Any, Literal, Protocol
 
 from nat.observability.delivery.errors import ExportFailure, classify
 from nat.observability.delivery.options import DeliveryOptions
-from nat.observability.events import CapturedStep, Run, to_intermediate_step
+from nat.observability.events import CapturedStep, Run
 from nat.observability.ledger import Ledger
 from nat.observability.noise import Noise, raised
 from nat.observability.pipeline import Envelope, Pipeline
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import described_copy
+from nat.observability.step_models import to_intermediate_step
 
 __all__ = ["SHUTDOWN_TIMEOUT_S", "Entry", "Lane", "LaneExporter"]
 

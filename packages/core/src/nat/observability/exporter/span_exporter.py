@@ -5,11 +5,12 @@ from typing import Any, Literal, TypeVar
 
 from nat.data_models.intermediate_step import IntermediateStep, IntermediateStepState
 from nat.data_models.span import SpanContext
-from nat.observability.events import CapturedStep, Run, capture_step, new_trace_id
+from nat.observability.events import CapturedStep, Run, new_trace_id
 from nat.observability.exporter.base_exporter import IsolatedAttribute
 from nat.observability.exporter.processing_exporter import ProcessingExporter
 from nat.observability.spans.capture import CapturedSpan, RunCapture
 from nat.observability.spans.describe import described_copy
+from nat.observability.step_models import capture_step
 
 __all__ = ["SpanExporter"]
 

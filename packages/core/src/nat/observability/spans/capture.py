@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from nat.data_models.intermediate_step import ROOT_PARENT_ID, IntermediateStepState
-from nat.data_models.span import Span
+from nat.data_models.step_types import ROOT_PARENT_ID, IntermediateStepState
 from nat.observability.events import CapturedStep, Run, new_trace_id, span_id_of
+
+if TYPE_CHECKING:
+    from nat.data_models.span import Span
 
 __all__ = ["CapturedSpan", "LooseCapture", "Recorder", "RunCapture"]
 

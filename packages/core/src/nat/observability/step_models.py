@@ -1,0 +1,161 @@
+"""Between the contract's models and what the event stream carries: `IntermediateStep` and `CapturedStep`."""
+
+from nat.data_models.intermediate_step import (
+    IntermediateStep,
+    IntermediateStepPayload,
+    StreamEventData,
+    TraceMetadata,
+    UsageInfo,
+)
+from nat.data_models.invocation_node import InvocationNode
+from nat.data_models.token_usage import TokenUsageBaseModel
+from nat.observability.events import (
+    MAX_ERROR_MESSAGE_CHARS,
+    CapturedError,
+    CapturedStep,
+    FunctionRef,
+    Run,
+    Usage,
+    capture_error,
+)
+from nat.observability.snapshot import restore, snapshot
+
+__all__ = ["capture_payload", "capture_step", "to_intermediate_step", "to_invocation_node"]
+
+
+def capture_step(step: IntermediateStep, run: Run | None) -> CapturedStep:
+    """Capture a finished step as it is."""
+    node = step.function_ancestry
+    function = FunctionRef(node.function_id, node.function_name, node.parent_id, node.parent_name)
+    return capture_payload(step.payload, parent_id=step.parent_id, function=function, run=run)
+
+
+def capture_payload(
+    payload: IntermediateStepPayload, *, parent_id: str, function: FunctionRef | None, run: Run | None
+) -> CapturedStep:
+    """Capture what a step says now: later changes of its values change nothing here. Never raises."""
+    data = payload.data
+    metadata = payload.metadata
+    has_trace_metadata = isinstance(metadata, TraceMetadata)
+    started_s = payload.span_event_timestamp
+    step = CapturedStep(
+        payload.event_type,
+        payload.UUID,
+        parent_id,
+        payload.name,
+        round(payload.event_timestamp * 1e9),
+        run=run,
+        timestamp=payload.event_timestamp,
+        started_ns=None if started_s is None else round(started_s * 1e9),
+        framework=None if payload.framework is None else str(payload.framework),
+        tags=tuple(payload.tags) if payload.tags else (),
+        metadata=snapshot(_trace_metadata(metadata) if isinstance(metadata, TraceMetadata) else metadata),
+        has_trace_metadata=has_trace_metadata,
+        usage=_captured_usage(payload.usage_info),
+        function=function,
+        error=_reported_error(payload),
+    )
+    if data is not None:
+        step.input = snapshot(data.input)
+        step.output = snapshot(data.output)
+        step.chunk = snapshot(data.chunk)
+        if data.model_extra:
+            step.extra = snapshot(data.model_extra)
+    return step
+
+
+def to_intermediate_step(step: CapturedStep) -> IntermediateStep:
+    """The step as exporters and subscribers see it; every call gives fresh containers."""
+    data = None
+    if not (step.input is None and step.output is None and step.chunk is None and step.extra is None):
+        extra = restore(step.extra) if step.extra is not None else {}
+        data = StreamEventData.model_construct(
+            input=restore(step.input), output=restore(step.output), chunk=restore(step.chunk), **extra
+        )
+    metadata = restore(step.metadata)
+    if step.error is not None and "error" not in (metadata or {}):
+        metadata = {**(metadata or {}), "error": step.error.message, "error_type": step.error.type}
+    if step.has_trace_metadata:
+        metadata = TraceMetadata.model_construct(**metadata)
+    payload = IntermediateStepPayload.model_construct(
+        event_type=step.event_type,
+        event_timestamp=step.time_ns / 1e9 if step.timestamp is None else step.timestamp,
+        span_event_timestamp=None if step.started_ns is None else step.started_ns / 1e9,
+        framework=step.framework,
+        name=step.name,
+        tags=list(step.tags) or None,
+        metadata=metadata,
+        data=data,
+        usage_info=None if step.usage is None else _usage_info(step.usage),
+        UUID=step.step_id,
+    )
+    return IntermediateStep.model_construct(
+        parent_id=step.parent_id, function_ancestry=to_invocation_node(step.function), payload=payload
+    )
+
+
+def _reported_error(payload: IntermediateStepPayload) -> CapturedError | None:
+    """What an END says of its failure: an exception as output, or `error` in its metadata."""
+    if not payload.event_type.value.endswith("_END"):
+        return None
+    output = payload.data.output if payload.data is not None else None
+    if isinstance(output, BaseException):
+        return capture_error(output)
+    metadata = payload.metadata
+    error = metadata.get("error") if isinstance(metadata, dict) else getattr(metadata, "error", None)
+    if not error:
+        return None
+    if isinstance(error, BaseException):
+        return capture_error(error)
+    kind = metadata.get("error_type") if isinstance(metadata, dict) else getattr(metadata, "error_type", None)
+    return CapturedError(str(kind) if kind else "_OTHER", str(error)[:MAX_ERROR_MESSAGE_CHARS])
+
+
+def _trace_metadata(metadata: TraceMetadata) -> dict[str, object]:
+    fields = {name: value for name, value in metadata.__dict__.items() if value is not None}
+    return {**fields, **(metadata.model_extra or {})}
+
+
+def _captured_usage(info: UsageInfo | None) -> Usage | None:
+    if info is None:
+        return None
+    tokens = info.token_usage
+    known = tokens.model_fields_set
+    return Usage(
+        tokens.prompt_tokens if "prompt_tokens" in known else None,
+        tokens.completion_tokens if "completion_tokens" in known else None,
+        tokens.total_tokens if "total_tokens" in known else None,
+        tokens.cached_tokens if "cached_tokens" in known else None,
+        tokens.cache_write_tokens if "cache_write_tokens" in known else None,
+        tokens.reasoning_tokens if "reasoning_tokens" in known else None,
+        info.num_llm_calls if "num_llm_calls" in info.model_fields_set else None,
+    )
+
+
+def _usage_info(usage: Usage) -> UsageInfo:
+    tokens = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
+    known = TokenUsageBaseModel.model_construct(
+        None, **{name: count for name, count in tokens.items() if count is not None}
+    )
+    if usage.llm_calls is None:
+        return UsageInfo.model_construct(token_usage=known)
+    return UsageInfo.model_construct(token_usage=known, num_llm_calls=usage.llm_calls)
+
+
+def to_invocation_node(function: FunctionRef | None) -> InvocationNode:
+    """The contract's form of a function reference; `None` is the top of the workflow."""
+    if function is None:
+        return InvocationNode()
+    return InvocationNode.model_construct(
+        function_id=function.id,
+        function_name=function.name,
+        parent_id=function.parent_id,
+        parent_name=function.parent_name,
+    )
