@@ -18,7 +18,8 @@ from nat.observability.exporter.span_exporter import SpanExporter
 from nat.observability.processor.intermediate_step_serializer import IntermediateStepSerializer
 from nat.plugins.file.lines import line_of_request, line_of_span, line_of_step
 from nat.plugins.file.paths import PathLike, resolve_output_path
-from nat.plugins.file.writer import DEFAULT_MAX_FILE_SIZE_BYTES, DEFAULT_MAX_FILES, FileMode, FileWriter, Rolling
+from nat.plugins.file.settings import DEFAULT_MAX_FILE_SIZE_BYTES, DEFAULT_MAX_FILES, FileMode
+from nat.plugins.file.writer import FileWriter, Rolling
 
 __all__ = ["FileExporter", "SpanFileExporter"]
 

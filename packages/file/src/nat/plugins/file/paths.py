@@ -4,11 +4,12 @@ import errno
 import os
 import re
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
-__all__ = ["FileFormat", "PathLike", "next_rolled_path", "resolve_output_path", "rolled_paths", "unwritable_reason"]
+from nat.plugins.file.settings import FileFormat
 
-FileFormat: TypeAlias = Literal["steps", "spans", "otlp_json"]
+__all__ = ["PathLike", "next_rolled_path", "resolve_output_path", "rolled_paths", "unwritable_reason"]
+
 PathLike: TypeAlias = str | os.PathLike[str]
 
 _STEMS: dict[FileFormat, str] = {"steps": "steps", "spans": "spans", "otlp_json": "otlp"}

@@ -9,8 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from nat.cli.register_workflow import register_telemetry_exporter
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
-from nat.plugins.file.paths import FileFormat, resolve_output_path, unwritable_reason
-from nat.plugins.file.writer import DEFAULT_MAX_FILE_SIZE_BYTES, DEFAULT_MAX_FILES, FileMode
+from nat.plugins.file.paths import resolve_output_path, unwritable_reason
+from nat.plugins.file.settings import DEFAULT_MAX_FILE_SIZE_BYTES, DEFAULT_MAX_FILES, FileFormat, FileMode
 
 if TYPE_CHECKING:
     from nat.builder.builder import Builder

@@ -14,18 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import Self
 
 import orjson
 
 from nat.plugins.file.paths import next_rolled_path, rolled_paths
+from nat.plugins.file.settings import FileMode
 
-__all__ = ["DEFAULT_MAX_FILES", "DEFAULT_MAX_FILE_SIZE_BYTES", "FileMode", "FileWriter", "Rolling"]
+__all__ = ["FileWriter", "Rolling"]
 
-DEFAULT_MAX_FILE_SIZE_BYTES = 10_485_760
-DEFAULT_MAX_FILES = 5
-
-FileMode: TypeAlias = Literal["append", "overwrite"]
 
 _log = logging.getLogger("nat.observability.file")
 
