@@ -1,0 +1,166 @@
+"""Who answers: a model behind an OpenAI-compatible endpoint, or, where none is configured, extraction from the docs."""
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from docs_index import Bm25, sections, words
+
+_DEFAULT_BASE_URL = "https://api.openai.com/v1"
+_DEFAULT_MODEL = "gpt-4o-mini"
+_TIMEOUT_S = 120.0
+_EXCERPT_CHARS = 900
+
+Message = dict[str, Any]
+
+
+class ModelError(Exception):
+    """The endpoint could not be asked, or did not answer as it should."""
+
+
+class ChatModel(Protocol):
+    """Goes on with a conversation.
+
+    Attributes:
+        step_name: What its steps are called.
+        name, provider: The model and its host; `None` if there is no model, or the host is not known.
+        facts: What else the trace should say.
+    """
+
+    step_name: str
+    name: str | None
+    provider: str | None
+    facts: Mapping[str, Any]
+
+    def offered(self, tools: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+        """Those tool schemas that it is shown."""
+
+    def complete(self, messages: list[Message], tools: list[dict[str, Any]]) -> dict[str, Any]:
+        """A response in the form of OpenAI's chat completions: the next message is `choices[0].message`."""
+
+
+def configured_model() -> ChatModel:
+    """The model that `OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL` name; extraction if neither of the first two is set."""
+    base_url, key = os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY")
+    if not base_url and not key:
+        return Extraction()
+    return Endpoint(base_url or _DEFAULT_BASE_URL, key, os.environ.get("OPENAI_MODEL") or _DEFAULT_MODEL)
+
+
+class Endpoint:
+    """A model behind an endpoint that speaks OpenAI's chat completions."""
+
+    step_name = "chat"
+    facts: Mapping[str, Any] = {}
+
+    def __init__(self, base_url: str, key: str | None, model: str) -> None:
+        self.name: str | None = model
+        self.provider = "openai" if urlsplit(base_url).hostname == "api.openai.com" else None
+        self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+
+    def offered(self, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """All of them."""
+        return tools
+
+    def complete(self, messages: list[Message], tools: list[dict[str, Any]]) -> dict[str, Any]:
+        """Ask the model.
+
+        Raises:
+            ModelError: It could not be reached, refused, or did not answer with a message.
+        """
+        body = json.dumps({"model": self.name, "messages": messages, "tools": tools}).encode()
+        request = urllib.request.Request(self._url, body, self._headers)
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+                answer = json.load(response)
+        except urllib.error.HTTPError as error:
+            said = error.read(2000).decode(errors="replace")
+            raise ModelError(f"{self._url}: HTTP {error.code} for model {self.name!r}: {said}") from error
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{self._url}: {error}") from error
+        if not _holds_message(answer):
+            raise ModelError(f"{self._url}: expected choices[0].message, got {str(answer)[:200]}")
+        return dict(answer)
+
+
+class Extraction:
+    """No model: looks up the question, opens the page that fits best, and quotes the section that fits best.
+
+    It answers in the form of a model's responses, but names no model and reports no tokens, since there are none.
+    """
+
+    step_name = "extraction"
+    name = None
+    provider = None
+    facts: Mapping[str, Any] = {"answered_by": "extraction from the docs; no model is configured"}
+
+    def offered(self, tools: list[dict[str, Any]]) -> None:
+        """None: it follows a fixed plan."""
+
+    def complete(self, messages: list[Message], tools: list[dict[str, Any]]) -> dict[str, Any]:
+        """The next step of the plan."""
+        question = next(message["content"] for message in messages if message["role"] == "user")
+        last = messages[-1]
+        if last["role"] != "tool":
+            return self._call("search_docs", len(messages), query=question)
+        called = next(call["function"] for call in messages[-2]["tool_calls"] if call["id"] == last["tool_call_id"])
+        content = last["content"]
+        match called["name"]:
+            case "search_docs":
+                found = json.loads(content)
+                if not found:
+                    return self._call("list_pages", len(messages))
+                return self._call("read_page", len(messages), page=found[0]["metadata"]["page"])
+            case "read_page":
+                return self._say(_excerpt(question, json.loads(called["arguments"])["page"], content))
+            case _:
+                pages = ", ".join(json.loads(content))
+                return self._say(f"Nothing in the docs matches the question. Their pages: {pages}")
+
+    def _say(self, text: str) -> dict[str, Any]:
+        text = f"No model is configured, so this answer is extracted from the docs:\n\n{text}"
+        return {"choices": [{"message": {"role": "assistant", "content": text}}]}
+
+    def _call(self, tool: str, number: int, **arguments: str) -> dict[str, Any]:
+        function = {"name": tool, "arguments": json.dumps(arguments)}
+        call = {"id": f"call_{number}", "type": "function", "function": function}
+        return {"choices": [{"message": {"role": "assistant", "content": None, "tool_calls": [call]}}]}
+
+
+def _excerpt(question: str, page: str, text: str) -> str:
+    """The section of the page that matches best, as many of its paragraphs as there is room for."""
+    parts = list(sections(page, text))
+    scores = Bm25([part.words for part in parts]).scores(words(question))
+    best = parts[scores.index(max(scores))]
+    paragraphs = _paragraphs(best.text)
+    kept = paragraphs[:1]
+    for paragraph in paragraphs[1:]:
+        if sum(map(len, kept)) + len(paragraph) > _EXCERPT_CHARS:
+            break
+        kept.append(paragraph)
+    return "\n\n".join([f'docs/{page}, "{best.heading}":', *kept])
+
+
+def _paragraphs(text: str) -> list[str]:
+    """The paragraphs of a section, code blocks in one piece."""
+    paragraphs: list[str] = []
+    is_code = False
+    for paragraph in text.split("\n\n"):
+        if is_code:
+            paragraphs[-1] += f"\n\n{paragraph}"
+        else:
+            paragraphs.append(paragraph)
+        is_code ^= sum(line.startswith("```") for line in paragraph.splitlines()) % 2 == 1
+    return paragraphs
+
+
+def _holds_message(answer: Any) -> bool:
+    try:
+        return isinstance(answer["choices"][0]["message"], dict)
+    except (KeyError, IndexError, TypeError):
+        return False
