@@ -1,0 +1,158 @@
+"""Everything that the documentation shows is run.
+
+Each page has a folder of its own. In the order of the page:
+
+* a `python` or `yaml` block whose first line is a comment with a file name is written to that file;
+* any other `python` block is executed, all of a page in one namespace;
+* a `yaml` file is validated, if it is a workflow file as a whole;
+* the commands of a `console` block (`$ …`) are run, and their output is compared: durations and ids may differ, as may the
+  width of gaps; a line `...` stands for any lines, a `…` for any text.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from nat.observability.registry import default_registry
+from nat.runtime.loader import load_workflow
+from tests.docs import markdown
+from tests.docs.markdown import ROOT, Block
+
+_PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs/start.md",
+    ROOT / "docs/guide/instrument.md",
+    ROOT / "docs/guide/write-an-exporter.md",
+    ROOT / "examples/observability/quickstart/README.md",
+]
+_SHOWN_ONLY = {"sh", "text", "toml", "json", ""}
+_BIN = Path(sys.executable).parent
+_TIMEOUT_S = 60
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working directory; what snippets import and register is forgotten afterwards."""
+    modules, path = set(sys.modules), list(sys.path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    with default_registry.preserved():
+        yield tmp_path
+    for name in set(sys.modules) - modules:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+    sys.path[:] = path
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=[page.relative_to(ROOT).as_posix() for page in _PAGES])
+def test_a_page_does_what_it_says(page: Path, folder: Path) -> None:
+    """Every block of the page runs, and prints what the page shows."""
+    runner = _Page(page, folder)
+
+    for block in markdown.blocks(page):
+        runner.run(block)
+
+    assert runner.is_done
+
+
+def test_every_page_with_code_is_run() -> None:
+    """A page that shows Python code or a command line is among those that are run, or its own tests run it."""
+    own_tests = {ROOT / "docs/backends/file.md", ROOT / "docs/backends/console.md"}
+    own_tests |= set((ROOT / "docs/reference").glob("*.md"))
+
+    with_code = {
+        page for page in markdown.pages() if any(block.language in ("python", "console") for block in markdown.blocks(page))
+    }
+
+    assert with_code - own_tests <= set(_PAGES)
+
+
+class _Page:
+    """One page being run."""
+
+    def __init__(self, page: Path, folder: Path) -> None:
+        self._page = page
+        self._folder = folder
+        self._module = ModuleType("snippets")
+        self._workflow_text = ""
+        self._code = 0
+        self.is_done = True
+
+    def run(self, block: Block) -> None:
+        match block.language:
+            case "python" | "yaml" if block.file is not None:
+                file = self._folder / block.file
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(block.text, encoding="utf-8")
+                if block.language == "yaml":
+                    load_workflow(file)
+            case "yaml":
+                file = self._folder / f"line_{block.line}.yaml"
+                file.write_text(block.text, encoding="utf-8")
+                load_workflow(file, entrypoint="optional")
+            case "python":
+                # line numbers of the page, so that a traceback leads to it
+                code = compile("\n" * (block.line - 1) + block.text, str(self._page), "exec")
+                exec(code, self._namespace())
+            case "console":
+                self._run_console(block)
+            case language:
+                assert language in _SHOWN_ONLY, f"{self._page}:{block.line}: a block of {language!r} is not tested"
+
+    def _namespace(self) -> dict[str, Any]:
+        sys.modules.setdefault("snippets", self._module)
+        return vars(self._module)
+
+    def _run_console(self, block: Block) -> None:
+        for command, expected in _commands(block.text):
+            place = f"{self._page.name}:{block.line}: $ {command}"
+            said = self._run_command(command)
+            assert re.fullmatch(_pattern(expected), _normal(said)), f"{place} printed\n{said}\ninstead of\n{expected}"
+
+    def _run_command(self, command: str) -> str:
+        if command == "echo $?":
+            return f"{self._code}\n"
+        env = {**os.environ, "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120", "PYTHONUTF8": "1"}
+        is_from_clone = command.startswith("uv run ")
+        done = subprocess.run(
+            command.removeprefix("uv run "),
+            shell=True,
+            cwd=ROOT if is_from_clone else self._folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_TIMEOUT_S,
+        )
+        self._code = done.returncode
+        return done.stdout
+
+
+def _commands(text: str) -> Iterator[tuple[str, str]]:
+    """The commands of a block, each with the output that is shown below it."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield command, output
+
+
+def _normal(text: str) -> str:
+    text = re.sub(r"\b\d+(\.\d+)? ?(ms|s)\b", "1 ms", text)
+    text = re.sub(r"\b[0-9a-f]{16,32}\b", "id", text)
+    return "\n".join(re.sub(r" +", " ", line).rstrip() for line in text.strip().splitlines())
+
+
+def _pattern(expected: str) -> str:
+    lines = []
+    for line in _normal(expected).splitlines():
+        lines.append(r"(?:.*\n)*?" if line == "..." else f"{re.escape(line).replace('…', '.*?')}\n")
+    return "".join(lines).removesuffix("\n") + r"\n?"
