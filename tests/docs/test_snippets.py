@@ -2,11 +2,14 @@
 
 Each page has a folder of its own. In the order of the page:
 
-* a `python` or `yaml` block whose first line is a comment with a file name is written to that file;
+* a `python`, `yaml` or `toml` block whose first line is a comment with a file name is written to that file;
 * any other `python` block is executed, all of a page in one namespace;
 * a `yaml` file is validated, if it is a workflow file as a whole;
 * the commands of a `console` block (`$ …`) are run, and their output is compared: durations and ids may differ, as may the
-  width of gaps; a line `...` stands for any lines, a `…` for any text.
+  width of gaps; a line `...` stands for any lines, a `…` for any text;
+* so is a `nat` command in an `sh` block, with the `text` block that comes next.
+
+Commands with `uv run` are run from the repository root. What they trace goes to the page's folder all the same.
 """
 
 import os
@@ -20,7 +23,9 @@ from typing import Any
 
 import pytest
 
+from nat.observability import Telemetry, step
 from nat.observability.registry import default_registry
+from nat.plugins.file.register import FileConfig
 from nat.runtime.loader import load_workflow
 from tests.docs import markdown
 from tests.docs.markdown import ROOT, Block
@@ -30,11 +35,16 @@ _PAGES = [
     ROOT / "docs/start.md",
     ROOT / "docs/guide/instrument.md",
     ROOT / "docs/guide/write-an-exporter.md",
+    ROOT / "docs/backends/file.md",
+    ROOT / "docs/backends/console.md",
     ROOT / "examples/observability/quickstart/README.md",
+    ROOT / "packages/core/README.md",
+    ROOT / "packages/file/README.md",
 ]
 _SHOWN_ONLY = {"sh", "text", "toml", "json", ""}
 _BIN = Path(sys.executable).parent
 _TIMEOUT_S = 60
+_TRACE_FILE_KEY = "general.telemetry.tracing.trace_file.output_path"
 
 
 @pytest.fixture
@@ -57,23 +67,29 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_page_does_what_it_says(page: Path, folder: Path) -> None:
     """Every block of the page runs, and prints what the page shows."""
     runner = _Page(page, folder)
+    _record_traces(folder / "traces")
 
     for block in markdown.blocks(page):
         runner.run(block)
 
-    assert runner.is_done
-
 
 def test_every_page_with_code_is_run() -> None:
     """A page that shows Python code or a command line is among those that are run, or its own tests run it."""
-    own_tests = {ROOT / "docs/backends/file.md", ROOT / "docs/backends/console.md"}
-    own_tests |= set((ROOT / "docs/reference").glob("*.md"))
+    own_tests = set((ROOT / "docs/reference").glob("*.md"))
 
     with_code = {
         page for page in markdown.pages() if any(block.language in ("python", "console") for block in markdown.blocks(page))
     }
 
     assert with_code - own_tests <= set(_PAGES)
+
+
+def _record_traces(folder: Path) -> None:
+    """Files for pages that show how to read them."""
+    spans = [FileConfig(output_path=str(folder / name), format="spans") for name in ("agent.jsonl", "runs.jsonl")]
+    with Telemetry(*spans, FileConfig(output_path=str(folder / "steps.jsonl"))) as telemetry:
+        with telemetry.run("recorded"), step("look_up", kind="tool"):
+            pass
 
 
 class _Page:
@@ -83,13 +99,12 @@ class _Page:
         self._page = page
         self._folder = folder
         self._module = ModuleType("snippets")
-        self._workflow_text = ""
+        self._shell_command: str | None = None
         self._code = 0
-        self.is_done = True
 
     def run(self, block: Block) -> None:
         match block.language:
-            case "python" | "yaml" if block.file is not None:
+            case "python" | "yaml" | "toml" if block.file is not None:
                 file = self._folder / block.file
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(block.text, encoding="utf-8")
@@ -105,6 +120,11 @@ class _Page:
                 exec(code, self._namespace())
             case "console":
                 self._run_console(block)
+            case "sh" if "nat run" in block.text:
+                self._shell_command = block.text.rpartition("&& ")[2].strip()
+            case "text" if self._shell_command is not None:
+                command, self._shell_command = self._shell_command, None
+                self._check(command, block.text, block.line)
             case language:
                 assert language in _SHOWN_ONLY, f"{self._page}:{block.line}: a block of {language!r} is not tested"
 
@@ -114,17 +134,23 @@ class _Page:
 
     def _run_console(self, block: Block) -> None:
         for command, expected in _commands(block.text):
-            place = f"{self._page.name}:{block.line}: $ {command}"
-            said = self._run_command(command)
-            assert re.fullmatch(_pattern(expected), _normal(said)), f"{place} printed\n{said}\ninstead of\n{expected}"
+            self._check(command, expected, block.line)
+
+    def _check(self, command: str, expected: str, line: int) -> None:
+        said = self._run_command(command)
+        is_as_shown = re.fullmatch(_pattern(expected), _normal(said)) is not None
+        assert is_as_shown, f"{self._page.name}:{line}: $ {command}\nprinted\n{said}\ninstead of\n{expected}"
 
     def _run_command(self, command: str) -> str:
         if command == "echo $?":
             return f"{self._code}\n"
         env = {**os.environ, "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120", "PYTHONUTF8": "1"}
         is_from_clone = command.startswith("uv run ")
+        if is_from_clone:
+            trace_file = self._folder / "traces" / "clone.jsonl"
+            command = f"{command.removeprefix('uv run ')} --override {_TRACE_FILE_KEY} {trace_file}"
         done = subprocess.run(
-            command.removeprefix("uv run "),
+            command,
             shell=True,
             cwd=ROOT if is_from_clone else self._folder,
             env=env,

@@ -15,7 +15,10 @@ from nat.observability import observe, step
 from chat import Message, configured_model
 from docs_index import DocsIndex
 
-_DOCS = DocsIndex(Path(__file__).resolve().parents[3] / "docs")
+_DOCS = DocsIndex(
+    Path(__file__).resolve().parents[3] / "docs",
+    without=["index.md", "reference/contract.md"],  # links, and a table of tests
+)
 _MAX_TURNS = 8
 _PAGE_NAME = re.compile(r"(?:docs/)?([\w/-]+\.md)\b")
 _INSTRUCTIONS = (

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,11 @@ class Section:
 
 
 class DocsIndex:
-    """All Markdown pages below a folder, by their paths relative to it."""
+    """The Markdown pages below a folder, by their paths relative to it; those in `without` are left out."""
 
-    def __init__(self, folder: Path) -> None:
-        self._pages = {
-            path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.md"))
-        }
+    def __init__(self, folder: Path, *, without: Collection[str] = ()) -> None:
+        texts = {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in folder.rglob("*.md")}
+        self._pages = {path: texts[path] for path in sorted(texts) if path not in without}
         self._sections = [section for page, text in self._pages.items() for section in sections(page, text)]
         self._ranking = Bm25([section.words for section in self._sections])
 
