@@ -35,6 +35,10 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
+def languages(page: Path) -> set[str]:
+    return {block.language for block in blocks(page)}
+
+
 def prose(page: Path) -> str:
     return _FENCE.sub("", page.read_text(encoding="utf-8"))
 

@@ -77,9 +77,7 @@ def test_every_page_with_code_is_run() -> None:
     """A page that shows Python code or a command line is among those that are run, or its own tests run it."""
     own_tests = set((ROOT / "docs/reference").glob("*.md"))
 
-    with_code = {
-        page for page in markdown.pages() if any(block.language in ("python", "console") for block in markdown.blocks(page))
-    }
+    with_code = {page for page in markdown.pages() if markdown.languages(page) & {"python", "console"}}
 
     assert with_code - own_tests <= set(_PAGES)
 
@@ -87,9 +85,9 @@ def test_every_page_with_code_is_run() -> None:
 def _record_traces(folder: Path) -> None:
     """Files for pages that show how to read them."""
     spans = [FileConfig(output_path=str(folder / name), format="spans") for name in ("agent.jsonl", "runs.jsonl")]
-    with Telemetry(*spans, FileConfig(output_path=str(folder / "steps.jsonl"))) as telemetry:
-        with telemetry.run("recorded"), step("look_up", kind="tool"):
-            pass
+    steps = FileConfig(output_path=str(folder / "steps.jsonl"))
+    with Telemetry(*spans, steps) as telemetry, telemetry.run("recorded"), step("look_up", kind="tool"):
+        pass
 
 
 class _Page:
@@ -151,6 +149,7 @@ class _Page:
             command = f"{command.removeprefix('uv run ')} --override {_TRACE_FILE_KEY} {trace_file}"
         done = subprocess.run(
             command,
+            check=False,
             shell=True,
             cwd=ROOT if is_from_clone else self._folder,
             env=env,
@@ -178,7 +177,8 @@ def _normal(text: str) -> str:
 
 
 def _pattern(expected: str) -> str:
-    lines = []
-    for line in _normal(expected).splitlines():
-        lines.append(r"(?:.*\n)*?" if line == "..." else f"{re.escape(line).replace('…', '.*?')}\n")
+    lines = [
+        r"(?:.*\n)*?" if line == "..." else f"{re.escape(line).replace('…', '.*?')}\n"
+        for line in _normal(expected).splitlines()
+    ]
     return "".join(lines).removesuffix("\n") + r"\n?"

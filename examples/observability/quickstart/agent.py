@@ -67,7 +67,7 @@ def ask(messages: list[Message]) -> Message:
         tools=model.offered(TOOL_SCHEMAS),
         metadata=model.facts,
     ) as current:
-        current.output = response = model.complete(messages, TOOL_SCHEMAS)  # its `usage`, if it reports any, is recorded
+        current.output = response = model.complete(messages, TOOL_SCHEMAS)  # token counts are read from it
         message: Message = response["choices"][0]["message"]
         return message
 

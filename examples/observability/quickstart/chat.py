@@ -44,7 +44,7 @@ class ChatModel(Protocol):
 
 
 def configured_model() -> ChatModel:
-    """The model that `OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL` name; extraction if neither of the first two is set."""
+    """The model that `OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL` name; without the first two, extraction."""
     base_url, key = os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY")
     if not base_url and not key:
         return Extraction()

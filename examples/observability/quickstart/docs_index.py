@@ -13,8 +13,10 @@ _HEADING_WEIGHT = 3
 _WORD = re.compile(r"[a-z0-9]+")
 _HEADING = re.compile(r"#{1,6} +(.+)")
 _STOP_WORDS = frozenset(
-    "a an and are as at be but by can do does for from has have how i if in is it its me my no not of on or our please so "
-    "that the their them then there these they this to was we what when where which who why will with would you your".split()
+    _WORD.findall(
+        "a an and are as at be but by can do does for from has have how i if in is it its me my no not of on or our please so "
+        "that the their them then there these they this to was we what when where which who why will with would you your"
+    )
 )
 
 
@@ -94,9 +96,8 @@ class Bm25:
 
     def _score(self, query: set[str], counts: Counter[str], length: int) -> float:
         damping = _K1 * (1 - _B + _B * length / self._mean_length)
-        return sum(
-            self._weights[word] * counts[word] * (_K1 + 1) / (counts[word] + damping) for word in query if word in counts
-        )
+        shared = query & counts.keys()
+        return sum(self._weights[word] * counts[word] * (_K1 + 1) / (counts[word] + damping) for word in shared)
 
 
 def words(text: str) -> list[str]:
