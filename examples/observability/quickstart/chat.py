@@ -5,7 +5,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from docs_index import Bm25, sections, words
@@ -22,28 +22,7 @@ class ModelError(Exception):
     """The endpoint could not be asked, or did not answer as it should."""
 
 
-class ChatModel(Protocol):
-    """Goes on with a conversation.
-
-    Attributes:
-        step_name: What its steps are called.
-        name, provider: The model and its host; `None` if there is no model, or the host is not known.
-        facts: What else the trace should say.
-    """
-
-    step_name: str
-    name: str | None
-    provider: str | None
-    facts: Mapping[str, Any]
-
-    def offered(self, tools: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-        """Those tool schemas that it is shown."""
-
-    def complete(self, messages: list[Message], tools: list[dict[str, Any]]) -> dict[str, Any]:
-        """A response in the form of OpenAI's chat completions: the next message is `choices[0].message`."""
-
-
-def configured_model() -> ChatModel:
+def configured_model() -> "Endpoint | Extraction":
     """The model that `OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL` name; without the first two, extraction."""
     base_url, key = os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY")
     if not base_url and not key:
@@ -52,23 +31,30 @@ def configured_model() -> ChatModel:
 
 
 class Endpoint:
-    """A model behind an endpoint that speaks OpenAI's chat completions."""
+    """A model behind an endpoint that speaks OpenAI's chat completions.
+
+    Attributes:
+        step_name: What its steps are called.
+        name: Of the model.
+        provider: The model's host, `None` if it is not known.
+        facts: What else the trace should say.
+    """
 
     step_name = "chat"
     facts: Mapping[str, Any] = {}
 
     def __init__(self, base_url: str, key: str | None, model: str) -> None:
-        self.name: str | None = model
+        self.name = model
         self.provider = "openai" if urlsplit(base_url).hostname == "api.openai.com" else None
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
 
     def offered(self, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """All of them."""
+        """Those tool schemas that it is shown: all of them."""
         return tools
 
     def complete(self, messages: list[Message], tools: list[dict[str, Any]]) -> dict[str, Any]:
-        """Ask the model.
+        """Ask for the next message: `choices[0].message` of the response.
 
         Raises:
             ModelError: It could not be reached, refused, or did not answer with a message.
