@@ -102,7 +102,7 @@ def run_tool_or_say_why_not(call: dict[str, Any]) -> Message:
     """Like `run_tool`; a mistake of the model's is told to the model. The tool's own step shows the error all the same."""
     try:
         return run_tool(call)
-    except (LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         content = f"error: {type(error).__name__}: {error}"
         return {"role": "tool", "tool_call_id": call["id"], "content": content}
 

@@ -5,6 +5,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,9 +66,10 @@ class Endpoint:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
                 answer = json.load(response)
         except urllib.error.HTTPError as error:
-            said = error.read(2000).decode(errors="replace")
+            with error:
+                said = error.read(2000).decode(errors="replace")
             raise ModelError(f"{self._url}: HTTP {error.code} for model {self.name!r}: {said}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             raise ModelError(f"{self._url}: {error}") from error
         if not _holds_message(answer):
             raise ModelError(f"{self._url}: expected choices[0].message, got {str(answer)[:200]}")
