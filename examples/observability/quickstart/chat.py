@@ -93,38 +93,48 @@ class Extraction:
     def complete(self, messages: list[Message], tools: list[dict[str, Any]]) -> dict[str, Any]:
         """The next step of the plan."""
         question = next(message["content"] for message in messages if message["role"] == "user")
-        last = messages[-1]
-        if last["role"] != "tool":
-            return self._call("search_docs", len(messages), query=question)
-        called = next(call["function"] for call in messages[-2]["tool_calls"] if call["id"] == last["tool_call_id"])
-        content = last["content"]
-        match called["name"]:
-            case "search_docs":
-                found = json.loads(content)
-                if not found:
-                    return self._call("list_pages", len(messages))
-                return self._call("read_page", len(messages), page=found[0]["metadata"]["page"])
-            case "read_page":
-                return self._say(_excerpt(question, json.loads(called["arguments"])["page"], content))
-            case _:
-                pages = ", ".join(json.loads(content))
-                return self._say(f"Nothing in the docs matches the question. Their pages: {pages}")
+        match _tool_results(messages):
+            case []:
+                return self._call("search_docs", query=question)
+            case [*_, ("search_docs", _, "[]")]:
+                return self._call("list_pages")
+            case [*_, ("search_docs", _, found)]:
+                return self._call("read_page", page=json.loads(found)[0]["metadata"]["page"])
+            case [*_, ("search_docs", _, found), ("read_page", arguments, text)]:
+                return self._say(
+                    _excerpt(question, arguments["page"], text, json.loads(found)[0]["metadata"]["heading"])
+                )
+            case [*_, ("read_page", arguments, text)]:  # the question named it
+                return self._say(_excerpt(question, arguments["page"], text))
+            case [*_, (_, _, pages)]:
+                return self._say(
+                    f"Nothing in the docs matches the question. Their pages: {', '.join(json.loads(pages))}"
+                )
 
     def _say(self, text: str) -> dict[str, Any]:
         text = f"No model is configured, so this answer is extracted from the docs:\n\n{text}"
         return {"choices": [{"message": {"role": "assistant", "content": text}}]}
 
-    def _call(self, tool: str, number: int, **arguments: str) -> dict[str, Any]:
+    def _call(self, tool: str, **arguments: str) -> dict[str, Any]:
         function = {"name": tool, "arguments": json.dumps(arguments)}
-        call = {"id": f"call_{number}", "type": "function", "function": function}
+        call = {"id": f"call_{tool}", "type": "function", "function": function}
         return {"choices": [{"message": {"role": "assistant", "content": None, "tool_calls": [call]}}]}
 
 
-def _excerpt(question: str, page: str, text: str) -> str:
-    """The section of the page that matches best, as many of its paragraphs as there is room for."""
+def _tool_results(messages: list[Message]) -> list[tuple[str, dict[str, str], str]]:
+    """What tools have been called so far, with their arguments and results."""
+    results = {message["tool_call_id"]: message["content"] for message in messages if message["role"] == "tool"}
+    calls = [call for message in messages for call in message.get("tool_calls", [])]
+    return [
+        (call["function"]["name"], json.loads(call["function"]["arguments"]), results[call["id"]]) for call in calls
+    ]
+
+
+def _excerpt(question: str, page: str, text: str, heading: str | None = None) -> str:
+    """The section of that heading, else the one that matches best; as many of its paragraphs as there is room for."""
     parts = list(sections(page, text))
     scores = Bm25([part.words for part in parts]).scores(words(question))
-    best = parts[scores.index(max(scores))]
+    best = next((part for part in parts if part.heading == heading), parts[scores.index(max(scores))])
     paragraphs = _paragraphs(best.text)
     kept = paragraphs[:1]
     for paragraph in paragraphs[1:]:

@@ -11,6 +11,7 @@ from typing import Any
 _K1, _B = 1.5, 0.75  # BM25's usual constants: how soon repetition counts less, how much length matters
 _HEADING_WEIGHT = 3
 _WORD = re.compile(r"[a-z0-9]+")
+_ENDING = re.compile(r"(?<=\w{3})(?:(?<!s)s|ing|ed|e)+$")
 _HEADING = re.compile(r"#{1,6} +(.+)")
 _STOP_WORDS = frozenset(
     _WORD.findall(
@@ -26,16 +27,17 @@ class PageNotFoundError(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What stands under one heading of a page."""
+    """What stands under one heading of a page; the first heading is the page's title."""
 
     page: str
+    title: str
     heading: str
     text: str
 
     @property
     def words(self) -> list[str]:
-        """Its words as a search sees them; those of the heading count more."""
-        return words(self.heading) * _HEADING_WEIGHT + words(self.text)
+        """Its words as a search sees them: those of the title, of the heading, which count more, and of the text."""
+        return words(self.title) + words(self.heading) * _HEADING_WEIGHT + words(self.text)
 
 
 class DocsIndex:
@@ -101,22 +103,22 @@ class Bm25:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text that a search looks at: lower case, without stop words, plurals cut."""
-    found = (word for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS)
-    return [word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in found]
+    """The words of a text that a search looks at: lower case, without stop words and usual endings."""
+    return [_ENDING.sub("", word) for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]
 
 
 def sections(page: str, text: str) -> Iterator[Section]:
     """The sections of a page that hold any text; a `#` inside a code block begins none."""
-    heading, lines, is_code = page, [], False
-    for line in text.splitlines():
+    title = heading = page
+    lines: list[str] = []
+    is_code = False
+    for line in [*text.splitlines(), "# end"]:
         is_code ^= line.startswith("```")
         found = None if is_code else _HEADING.fullmatch(line)
         if found is None:
             lines.append(line)
             continue
         if any(map(str.strip, lines)):
-            yield Section(page, heading, "\n".join(lines).strip())
+            yield Section(page, title, heading, "\n".join(lines).strip())
+        title = found[1] if title == page else title
         heading, lines = found[1], []
-    if any(map(str.strip, lines)):
-        yield Section(page, heading, "\n".join(lines).strip())
