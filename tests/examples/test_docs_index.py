@@ -48,6 +48,16 @@ def test_what_shares_no_word_is_not_found(docs_index: ModuleType, tmp_path: Path
     assert index.search("zebra", limit=3) == []
 
 
+def test_endings_and_the_page_title_do_not_hide_a_section(docs_index: ModuleType, tmp_path: Path) -> None:
+    """`fails`, `failed` and `failing` are one word, and a section is found by what its page is about."""
+    write(tmp_path, boat="# Boat\n\n## Settings\n\nSail: up.\n", car="# Car\n\n## Settings\n\nIt failed.\n")
+
+    index = docs_index.DocsIndex(tmp_path)
+
+    assert index.search("boat setting", limit=1)[0]["id"] == "boat.md#Settings"
+    assert [index.search(word, limit=1)[0]["id"] for word in ("failing", "fails")] == ["car.md#Settings"] * 2
+
+
 def test_a_comment_in_code_is_no_heading(docs_index: ModuleType) -> None:
     """Sections are cut at headings only."""
     text = "# Title\n\nText.\n\n```python\n# agent.py\nx = 1\n```\n\n## Next\n\nMore.\n"

@@ -106,10 +106,9 @@ class Extraction:
                 )
             case [*_, ("read_page", arguments, text)]:  # the question named it
                 return self._say(_excerpt(question, arguments["page"], text))
-            case [*_, (_, _, pages)]:
-                return self._say(
-                    f"Nothing in the docs matches the question. Their pages: {', '.join(json.loads(pages))}"
-                )
+            case results:
+                pages = ", ".join(json.loads(results[-1][2]))
+                return self._say(f"Nothing in the docs matches the question. Their pages: {pages}")
 
     def _say(self, text: str) -> dict[str, Any]:
         text = f"No model is configured, so this answer is extracted from the docs:\n\n{text}"
