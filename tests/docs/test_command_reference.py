@@ -1,0 +1,39 @@
+"""The reference of the command line names every option that a command has, and no other."""
+
+import re
+
+import click
+import pytest
+
+from nat.cli.main import cli
+from tests.docs import markdown
+
+_REFERENCE = markdown.ROOT / "docs/reference/cli.md"
+_EVERYWHERE = {"--help", "--debug"}
+
+
+def section(heading: str) -> str:
+    text = _REFERENCE.read_text(encoding="utf-8")
+    return re.split(r"^## ", text.partition(f"## {heading}\n")[2], flags=re.MULTILINE)[0]
+
+
+def options_of(*names: str) -> set[str]:
+    command: click.Command = cli
+    for name in names:
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), name)
+        assert found is not None
+        command = found
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    return {name for option in options for name in option.opts if name.startswith("--")} - _EVERYWHERE
+
+
+@pytest.mark.parametrize(
+    ("heading", "command"),
+    [("nat run", ("run",)), ("nat info", ("info", "components")), ("nat validate", ("validate",))],
+)
+def test_every_option_is_in_the_reference(heading: str, command: tuple[str, ...]) -> None:
+    """Those in the section of the command are those that it takes."""
+    documented = set(re.findall(r"(--[a-z]\w+)", section(heading))) - _EVERYWHERE
+
+    assert documented == options_of(*command)
