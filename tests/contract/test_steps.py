@@ -121,7 +121,7 @@ def test_a_payload_needs_only_its_event_type() -> None:
 def test_metadata_may_be_a_model_with_fields_of_its_own() -> None:
     payload = IntermediateStepPayload(
         event_type=IntermediateStepType.LLM_START,
-        metadata=TraceMetadata(chat_inputs=["hello"], team="search"),  # type: ignore[call-arg]  # extra fields are kept
+        metadata=TraceMetadata(chat_inputs=["hello"], team="search"),
     )
 
     assert isinstance(payload.metadata, TraceMetadata)

@@ -80,7 +80,7 @@ MAKERS: list[Callable[[], Any]] = [
     lambda: frozenset({"x"}), lambda: b"\xff\x00", lambda: bytearray(b"text"), lambda: math.nan, lambda: -math.inf,
     lambda: 2**100, lambda: "\ud800 lone", lambda: {"\udfff": "\ud800"}, lambda: {(1, 2): 3, None: 4, 1.5: 5},
     lambda: np.float32(1.5), lambda: np.int64(7), lambda: np.array([[1, 2], [3, 4]]), lambda: np.array([object()]),
-    lambda: np.float64("nan"), lambda: threading.Lock(), lambda: (number for number in range(3)), lambda: [print],
+    lambda: np.float64("nan"), threading.Lock, lambda: (number for number in range(3)), lambda: [print],
     lambda: ValueError("\ud800"), lambda: complex(1, 2), lambda: type, lambda: json,
 ]  # fmt: skip
 

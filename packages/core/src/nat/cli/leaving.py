@@ -1,5 +1,6 @@
 """The end of the `nat` process: nothing hangs, and a reader of our output that has gone is no error."""
 
+import atexit
 import os
 import sys
 import threading
@@ -16,9 +17,16 @@ def leave(exit_code: int) -> NoReturn:
     """End the process with `exit_code`.
 
     The interpreter waits for every thread that is not a daemon; a workflow can leave one that never ends. After a few
-    seconds such threads are named and left behind, and the process ends without running exit handlers.
+    seconds such threads are named and left behind, and the process ends without running exit handlers. With no thread to
+    wait for, exit handlers run and the process ends: taking the interpreter's modules apart would take a command like
+    `nat info` 40 ms and do nothing for anybody.
     """
     _flush_stdout()
+    if threading.active_count() == 1:
+        atexit._run_exitfuncs()
+        _flush_stdout()
+        sys.stderr.flush()
+        os._exit(exit_code)
     if _lingering():
         # a daemon thread: it does not keep the process up itself, and is alive while the interpreter waits for others
         threading.Thread(target=_leave_in_time, args=(exit_code,), name="nat-exit-watchdog", daemon=True).start()

@@ -3,6 +3,7 @@
 What this module and `nat.cli.commands` import at their top is paid for by `nat --version`.
 """
 
+import gc
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,6 +28,9 @@ _OWN_COMMANDS = {  # a module of nat.cli.commands each, and its line in `nat -h`
 }
 
 
+_SHORT_COMMANDS = {"info", "validate"}  # they end before there is garbage worth collecting
+
+
 class _NatGroup(click.Group):
     """Commands are imported when they are used; what they raise becomes a message."""
 
@@ -36,6 +40,8 @@ class _NatGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; `CommandFailed` if another distribution brings it and it is broken."""
+        if cmd_name not in _SHORT_COMMANDS:
+            gc.enable()
         if cmd_name in _OWN_COMMANDS:
             return _own_command(cmd_name)
         found = _entry_points().get(cmd_name)
@@ -96,6 +102,7 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the `nat` script; ends the process."""
     exit_code = 0
+    gc.disable()  # a sixth of what `nat info` takes; commands that run code of others enable it again
     try:
         cli.main(prog_name="nat")
     except SystemExit as leaving:
