@@ -174,14 +174,18 @@ def _default(value: Any) -> Any:
 
 
 def _hides_a_number(value: Any, nulls: int | None) -> bool:
-    """Whether a NaN or an infinity is in `value`: orjson writes each as `null` and says nothing.
+    """Whether a NaN or an infinity is, or may be, in `value`: orjson writes each as `null` and says nothing.
 
     `nulls` is how often that word is in the text, so the search ends when so many `None`s are found. What `_default`
     opens is not searched again.
     """
-    stack: list[Any] = [(value,)]
+    stack: list[tuple[Any, int]] = [((value,), 0)]
     while stack:
-        for item in stack.pop():
+        items, depth = stack.pop()
+        if depth > _MAX_DEPTH:
+            return True  # a cycle, for `_walk` to end
+        depth += 1
+        for item in items:
             kind = type(item)
             if kind is str or kind is int or kind is bool:
                 continue
@@ -191,20 +195,20 @@ def _hides_a_number(value: Any, nulls: int | None) -> bool:
                     if nulls == 0:
                         return False
             elif kind is dict:
-                stack.append(item.values())
+                stack.append((item.values(), depth))
             elif kind is list or kind is tuple:
-                stack.append(item)
+                stack.append((item, depth))
             elif kind is float:
                 if not math.isfinite(item):
                     return True
             elif issubclass(kind, dict):
-                stack.append(dict.values(item))
+                stack.append((dict.values(item), depth))
             elif issubclass(kind, list):
-                stack.append(list.__iter__(item))
-            elif not _is_model(kind) and (
-                issubclass(kind, (float, enum.Enum)) or _is_numpy(kind) or _is_dataclass(kind)
-            ):
-                stack.append((_open(item),))
+                stack.append((list.__iter__(item), depth))
+            elif issubclass(kind, str) or _is_model(kind):
+                continue
+            elif issubclass(kind, (float, enum.Enum)) or _is_numpy(kind) or _is_dataclass(kind):
+                stack.append(((_open(item),), depth))
     return False
 
 
@@ -308,13 +312,15 @@ def _type_name(value: Any) -> str:
 
 
 def _is_model(kind: type) -> bool:
+    """Whether a class is a pydantic model, found past pydantic's own check, which takes longer and runs the class's code."""
     pydantic = sys.modules.get("pydantic.main")  # no value is a model where that has not been imported
-    return pydantic is not None and issubclass(kind, pydantic.BaseModel)
+    base = getattr(pydantic, "BaseModel", None)  # None also while another thread is importing it
+    return base is not None and type.__subclasscheck__(base, kind)
 
 
 def _is_secret(kind: type) -> bool:
     types = sys.modules.get("pydantic.types")
-    return types is not None and issubclass(kind, types.SecretStr | types.SecretBytes)
+    return issubclass(kind, (getattr(types, "SecretStr", ()), getattr(types, "SecretBytes", ())))
 
 
 def _is_numpy(kind: type) -> bool:

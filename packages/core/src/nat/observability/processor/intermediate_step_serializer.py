@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from pydantic import BaseModel
-
 from nat.data_models.intermediate_step import (
     IntermediateStep,
     IntermediateStepPayload,
@@ -18,22 +16,24 @@ from nat.observability.snapshot import encode_line
 
 __all__ = ["IntermediateStepSerializer"]
 
-_OPENED = (
-    IntermediateStep,
-    IntermediateStepPayload,
-    StreamEventData,
-    UsageInfo,
-    TokenUsageBaseModel,
-    TraceMetadata,
-    InvocationNode,
+_OPENED = frozenset(
+    {
+        IntermediateStep,
+        IntermediateStepPayload,
+        StreamEventData,
+        UsageInfo,
+        TokenUsageBaseModel,
+        TraceMetadata,
+        InvocationNode,
+    }
 )
 
 
 class IntermediateStepSerializer(Processor[IntermediateStep, str]):
     """Write a step as one line of JSON that holds all of its fields, in the shape of `IntermediateStep`.
 
-    Every step can be written, whatever objects its data and metadata hold: what JSON cannot say becomes text, by the table
-    of `nat.observability.snapshot`. A step with plain values is read back by `IntermediateStep.model_validate_json`.
+    Every step can be written, whatever objects its data and metadata hold: what JSON cannot say becomes text, by the
+    table of `nat.observability.snapshot`. `IntermediateStep.model_validate_json` reads a step with plain values back.
     """
 
     async def process(self, item: IntermediateStep) -> str:
@@ -44,12 +44,12 @@ class IntermediateStepSerializer(Processor[IntermediateStep, str]):
 def _opened(value: Any) -> Any:
     """A model of ours as a dict of its fields, as far as models of ours go; users' values in it stay as they are.
 
-    Not `model_dump`: that fails as a whole where one value in a step cannot be written.
+    Not `model_dump`: that takes longer, and fails as a whole where one value in a step cannot be written.
     """
-    if not isinstance(value, _OPENED):
+    if type(value) not in _OPENED:
         return value
-    extra = value.__pydantic_extra__ or {}
-    return {
-        name: _opened(field) if isinstance(field, BaseModel) else field
-        for name, field in (value.__dict__ | extra).items()
-    }
+    fields = value.__dict__ | (value.__pydantic_extra__ or {})
+    for name, field in fields.items():
+        if type(field) in _OPENED:
+            fields[name] = _opened(field)
+    return fields

@@ -1,27 +1,63 @@
 """Attribute names of OpenInference as plain strings, ready for use in attribute dicts.
 
-Names that stand alone are in `SpanAttributes`; here are those that follow a prefix and an index, as in
+Names that stand alone come from `SpanAttributes`; the others follow a prefix and an index, as in
 `llm.input_messages.0.message.role`. Source: openinference-semantic-conventions 0.1.42, read 2026-11.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from nat.data_models.intermediate_step import IntermediateStepCategory
-from nat.data_models.span import SpanAttributes, SpanKind
+from nat.data_models.intermediate_step import IntermediateStepCategory, IntermediateStepType
+from nat.data_models.span_names import MimeTypes, SpanAttributes, SpanKind
 
-__all__ = [
-    "INCOMPLETE_MESSAGE",
-    "INCOMPLETE_TYPE",
-    "KIND_OF_CATEGORY",
-    "LLM_USAGE_KEYS",
-    "ROLL_UP_USAGE_KEYS",
-    "DocumentKeys",
-    "MessageKeys",
-    "document_keys",
-    "input_message_keys",
-    "output_message_keys",
-]
+# As plain text: an enum member's `value` takes longer to read than to put into a span.
+SPAN_KIND = SpanAttributes.SPAN_KIND.value
+INPUT_VALUE = SpanAttributes.INPUT_VALUE.value
+INPUT_MIME_TYPE = SpanAttributes.INPUT_MIME_TYPE.value
+OUTPUT_VALUE = SpanAttributes.OUTPUT_VALUE.value
+OUTPUT_MIME_TYPE = SpanAttributes.OUTPUT_MIME_TYPE.value
+SESSION_ID = SpanAttributes.SESSION_ID.value
+USER_ID = SpanAttributes.USER_ID.value
+METADATA = SpanAttributes.METADATA.value
+TAGS = SpanAttributes.TAGS.value
+AGENT_NAME = SpanAttributes.AGENT_NAME.value
+EVALUATIONS = SpanAttributes.EVALUATIONS.value
+LLM_MODEL_NAME = SpanAttributes.LLM_MODEL_NAME.value
+LLM_RESPONSE_MODEL_NAME = SpanAttributes.LLM_RESPONSE_MODEL_NAME.value
+LLM_PROVIDER = SpanAttributes.LLM_PROVIDER.value
+LLM_SYSTEM = SpanAttributes.LLM_SYSTEM.value
+LLM_INVOCATION_PARAMETERS = SpanAttributes.LLM_INVOCATION_PARAMETERS.value
+LLM_FINISH_REASON = SpanAttributes.LLM_FINISH_REASON.value
+LLM_TOOLS = SpanAttributes.LLM_TOOLS.value
+TOOL_NAME = SpanAttributes.TOOL_NAME.value
+TOOL_DESCRIPTION = SpanAttributes.TOOL_DESCRIPTION.value
+TOOL_ID = SpanAttributes.TOOL_ID.value
+TOOL_PARAMETERS = SpanAttributes.TOOL_PARAMETERS.value
+RETRIEVAL_DOCUMENTS = SpanAttributes.RETRIEVAL_DOCUMENTS.value
+EMBEDDING_MODEL_NAME = SpanAttributes.EMBEDDING_MODEL_NAME.value
+EMBEDDING_INVOCATION_PARAMETERS = SpanAttributes.EMBEDDING_INVOCATION_PARAMETERS.value
+EMBEDDING_EMBEDDINGS = SpanAttributes.EMBEDDING_EMBEDDINGS.value
+RERANKER_QUERY = SpanAttributes.RERANKER_QUERY.value
+RERANKER_MODEL_NAME = SpanAttributes.RERANKER_MODEL_NAME.value
+RERANKER_TOP_K = SpanAttributes.RERANKER_TOP_K.value
+RERANKER_INPUT_DOCUMENTS = SpanAttributes.RERANKER_INPUT_DOCUMENTS.value
+RERANKER_OUTPUT_DOCUMENTS = SpanAttributes.RERANKER_OUTPUT_DOCUMENTS.value
+ERROR_TYPE = SpanAttributes.ERROR_TYPE.value
+EXCEPTION_TYPE = SpanAttributes.EXCEPTION_TYPE.value
+EXCEPTION_MESSAGE = SpanAttributes.EXCEPTION_MESSAGE.value
+EXCEPTION_STACKTRACE = SpanAttributes.EXCEPTION_STACKTRACE.value
+NAT_EVENT_TYPE = SpanAttributes.NAT_EVENT_TYPE.value
+NAT_STEP_ID = SpanAttributes.NAT_STEP_ID.value
+NAT_WORKFLOW_NAME = SpanAttributes.NAT_WORKFLOW_NAME.value
+NAT_FRAMEWORK = SpanAttributes.NAT_FRAMEWORK.value
+NAT_FUNCTION_NAME = SpanAttributes.NAT_FUNCTION_NAME.value
+NAT_DATA = SpanAttributes.NAT_DATA.value
+NAT_LLM_CALLS = SpanAttributes.NAT_LLM_CALLS.value
+NAT_CHUNK_COUNT = SpanAttributes.NAT_CHUNK_COUNT.value
+NAT_TIME_TO_FIRST_CHUNK_S = SpanAttributes.NAT_TIME_TO_FIRST_CHUNK_S.value
+NAT_INCOMPLETE = SpanAttributes.NAT_INCOMPLETE.value
+TEXT = MimeTypes.TEXT.value
+JSON = MimeTypes.JSON.value
 
 EXCEPTION_EVENT = "exception"
 INCOMPLETE_TYPE = "incomplete"
@@ -45,8 +81,10 @@ KIND_OF_CATEGORY: dict[IntermediateStepCategory, str] = {
     IntermediateStepCategory.EVALUATOR: SpanKind.EVALUATOR.value,
 }
 
-# In the order of `events.Usage`, without its number of calls. Sums over several calls have names of our own: under
-# OpenInference's they would be counted twice.
+TEXT_OF_EVENT_TYPE = {event_type: event_type.value for event_type in IntermediateStepType}
+
+# In the order of `events.Usage`. Sums over several calls have names of our own: under OpenInference's they would be
+# counted twice.
 LLM_USAGE_KEYS = (
     SpanAttributes.LLM_TOKEN_COUNT_PROMPT.value,
     SpanAttributes.LLM_TOKEN_COUNT_COMPLETION.value,
@@ -54,6 +92,7 @@ LLM_USAGE_KEYS = (
     SpanAttributes.LLM_TOKEN_COUNT_CACHE_READ.value,
     SpanAttributes.LLM_TOKEN_COUNT_CACHE_WRITE.value,
     SpanAttributes.LLM_TOKEN_COUNT_REASONING.value,
+    NAT_LLM_CALLS,
 )
 ROLL_UP_USAGE_KEYS = (
     SpanAttributes.NAT_PROMPT_TOKENS.value,
@@ -62,6 +101,7 @@ ROLL_UP_USAGE_KEYS = (
     SpanAttributes.NAT_CACHED_TOKENS.value,
     SpanAttributes.NAT_CACHE_WRITE_TOKENS.value,
     SpanAttributes.NAT_REASONING_TOKENS.value,
+    NAT_LLM_CALLS,
 )
 
 MESSAGE_CONTENT_TYPE = "message_content.type"

@@ -16,118 +16,102 @@ Status: OK for a step that ended, ERROR with message, `error.type` and an `excep
 never ended is an ERROR too: its `error.type` is `incomplete`, and `nat.span.incomplete` is set.
 """  # noqa: E501  (a table row is one line)
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
 from nat.data_models.intermediate_step import IntermediateStepCategory, IntermediateStepState
-from nat.data_models.span import (
-    Span,
-    SpanAttributes,
-    SpanContext,
-    SpanEvent,
-    SpanStatus,
-    SpanStatusCode,
-)
-from nat.observability.events import CapturedStep, Run, Usage
+from nat.data_models.span import Span, SpanContext, SpanEvent, SpanStatus, SpanStatusCode
+from nat.observability.events import CapturedStep, Usage
 from nat.observability.snapshot import Json, Snapshot, clean, encode, restore, snapshot, text
 from nat.observability.spans import conventions as names
+from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.messages import AttributeValue, finish_reason_of, messages_of, put_messages
 
-if TYPE_CHECKING:
-    from nat.observability.spans.capture import CapturedSpan
-
-__all__ = ["Describable", "describe", "described_copy"]
-
-
-class Describable(Protocol):
-    """What `describe` needs of a captured span."""
-
-    @property
-    def start(self) -> CapturedStep:
-        """Its first event."""
-        ...
-
-    @property
-    def end(self) -> CapturedStep | None:
-        """Its last event, `None` if that never came."""
-        ...
-
-    @property
-    def run(self) -> Run:
-        """The run it belongs to."""
-        ...
-
-    @property
-    def trace_id(self) -> int:
-        """Id of its trace."""
-        ...
-
-    @property
-    def span_id(self) -> int:
-        """Its own id."""
-        ...
-
-    @property
-    def parent_span_id(self) -> int | None:
-        """Id of the span it lies in."""
-        ...
-
-    @property
-    def end_ns(self) -> int:
-        """When it ended or was closed."""
-        ...
-
-    @property
-    def first_chunk_ns(self) -> int | None:
-        """When the first chunk came."""
-        ...
-
-    @property
-    def chunk_count(self) -> int:
-        """How many chunks came."""
-        ...
-
+__all__ = ["describe", "described_copy"]
 
 _Attributes = dict[str, AttributeValue]
 _Fields = dict[str, Any]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-_LEAVES = {IntermediateStepCategory.LLM, IntermediateStepCategory.EMBEDDER}
+_Category = IntermediateStepCategory
+_LEAVES = {_Category.LLM, _Category.EMBEDDER}
 
-_SPAN_KIND = SpanAttributes.SPAN_KIND.value
-_EVENT_TYPE = SpanAttributes.NAT_EVENT_TYPE.value
-_STEP_ID = SpanAttributes.NAT_STEP_ID.value
-_WORKFLOW_NAME = SpanAttributes.NAT_WORKFLOW_NAME.value
-_SESSION_ID = SpanAttributes.SESSION_ID.value
-_USER_ID = SpanAttributes.USER_ID.value
-_FRAMEWORK = SpanAttributes.NAT_FRAMEWORK.value
-_FUNCTION_NAME = SpanAttributes.NAT_FUNCTION_NAME.value
-_INPUT_VALUE = SpanAttributes.INPUT_VALUE.value
-_INPUT_MIME_TYPE = SpanAttributes.INPUT_MIME_TYPE.value
-_OUTPUT_VALUE = SpanAttributes.OUTPUT_VALUE.value
-_OUTPUT_MIME_TYPE = SpanAttributes.OUTPUT_MIME_TYPE.value
-_METADATA = SpanAttributes.METADATA.value
-_TAGS = SpanAttributes.TAGS.value
-_ERROR_TYPE = SpanAttributes.ERROR_TYPE.value
+# Metadata that has a name of its own: the attribute, and the type that the value must have.
+_KNOWN_FIELDS: dict[IntermediateStepCategory, Mapping[str, tuple[str, type]]] = {
+    _Category.LLM: {
+        "model": (names.LLM_MODEL_NAME, str),
+        "model_name": (names.LLM_MODEL_NAME, str),
+        "provider": (names.LLM_PROVIDER, str),
+        "system": (names.LLM_SYSTEM, str),
+        "parameters": (names.LLM_INVOCATION_PARAMETERS, dict),
+        "invocation_parameters": (names.LLM_INVOCATION_PARAMETERS, dict),
+        "finish_reason": (names.LLM_FINISH_REASON, str),
+    },
+    _Category.EMBEDDER: {
+        "model": (names.EMBEDDING_MODEL_NAME, str),
+        "model_name": (names.EMBEDDING_MODEL_NAME, str),
+        "provider": (names.LLM_PROVIDER, str),
+        "system": (names.LLM_SYSTEM, str),
+        "parameters": (names.EMBEDDING_INVOCATION_PARAMETERS, dict),
+        "invocation_parameters": (names.EMBEDDING_INVOCATION_PARAMETERS, dict),
+    },
+    _Category.RERANKER: {
+        "model": (names.RERANKER_MODEL_NAME, str),
+        "model_name": (names.RERANKER_MODEL_NAME, str),
+        "query": (names.RERANKER_QUERY, str),
+        "top_k": (names.RERANKER_TOP_K, int),
+    },
+    _Category.TOOL: {
+        "tool_call_id": (names.TOOL_ID, str),
+        "tool_description": (names.TOOL_DESCRIPTION, str),
+        "description": (names.TOOL_DESCRIPTION, str),
+    },
+}
+_NONE_KNOWN: Mapping[str, tuple[str, type]] = {}
+
+_EVALUATION_TEXTS = (
+    ("name", names.EVALUATION_NAME),
+    ("label", names.EVALUATION_LABEL),
+    ("explanation", names.EVALUATION_EXPLANATION),
+    ("annotator_kind", names.EVALUATION_ANNOTATOR_KIND),
+    ("identifier", names.EVALUATION_IDENTIFIER),
+    ("metadata", names.EVALUATION_METADATA),
+)
 
 
-def describe(captured: Describable) -> Span:
-    """The span of a captured step. Pure; no value in the step makes it raise. The caller may change the result."""
+def describe(captured: CapturedSpan) -> Span:
+    """The span of a captured step. Pure; no value in the step makes it raise. The caller may change the result.
+
+    A step that is still open is described as one that never ended.
+    """
     start = captured.start
     end = captured.end
+    category = start.event_type.category
     start_ns = _start_ns(start)
     end_ns = max(captured.end_ns, start_ns)
+    given = end.input if start.input is None and end is not None else start.input
+    output = end.output if end is not None else None
     attributes: _Attributes = {}
-    _put_identity(attributes, captured)
-    _put_values(attributes, start, end)
-    _put_metadata(attributes, captured)
-    _put_usage(attributes, start, end)
-    _put_chunks(attributes, captured, start_ns)
+    _put_identity(attributes, captured, category)
+    if given is not None:
+        _put_value(attributes, names.INPUT_VALUE, names.INPUT_MIME_TYPE, given)
+    if output is not None:
+        _put_value(attributes, names.OUTPUT_VALUE, names.OUTPUT_MIME_TYPE, output)
+    _put_metadata(attributes, captured, category, given, output)
+    usage = start.usage if end is None or end.usage is None else end.usage
+    if usage is not None:
+        _put_usage(attributes, usage, category)
+    if captured.chunk_count:
+        _put_chunks(attributes, captured, start_ns)
     status, events = _outcome(attributes, end, end_ns)
-    for step in (start,) if end is None or end is start else (start, end):
-        if step.attributes is not None:
+    for step in (start, end) if end is not start else (start,):
+        if step is not None and step.extra is not None:
+            attributes[names.NAT_DATA] = _json(_merged(start.extra, step.extra))
+        if step is not None and step.attributes is not None:
             _put_own(attributes, step.attributes)
+    name = start.name or (end.name if end is not None else None)
     context = _made(
         SpanContext,
         {"trace_id": captured.trace_id, "span_id": captured.span_id, "parent_span_id": captured.parent_span_id},
@@ -135,7 +119,7 @@ def describe(captured: Describable) -> Span:
     return _made(
         Span,
         {
-            "name": _name(start, end),
+            "name": _str(name) if name else category.value,
             "context": context,
             "parent": None,
             "start_time": start_ns,
@@ -148,7 +132,7 @@ def describe(captured: Describable) -> Span:
     )
 
 
-def described_copy(captured: "CapturedSpan") -> Span:
+def described_copy(captured: CapturedSpan) -> Span:
     """A copy of a captured span's description, with `attributes`, `events` and `links` of its own; described only once."""
     master = captured.described
     if master is None:
@@ -162,16 +146,23 @@ def described_copy(captured: "CapturedSpan") -> Span:
     return _made(Span, fields)
 
 
+_new = object.__new__
+_set_values = BaseModel.__dict__["__dict__"].__set__
+_set_fields_set = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+_set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
+_set_private = BaseModel.__dict__["__pydantic_private__"].__set__
+
+
 def _made(model: type[ModelT], values: dict[str, Any]) -> ModelT:
     """A model with all of its fields given, equal to a validated one.
 
-    The same as `model_construct`, which is slower than validation: it looks at every field.
+    What `model_construct` does at its end; before that it looks at every field, and takes longer than validation.
     """
-    made = model.__new__(model)
-    object.__setattr__(made, "__dict__", values)
-    object.__setattr__(made, "__pydantic_fields_set__", set(values))
-    object.__setattr__(made, "__pydantic_extra__", None)
-    object.__setattr__(made, "__pydantic_private__", None)
+    made = _new(model)
+    _set_values(made, values)
+    _set_fields_set(made, set(values))
+    _set_extra(made, None)
+    _set_private(made, None)
     return made
 
 
@@ -181,125 +172,90 @@ def _start_ns(start: CapturedStep) -> int:
     return start.time_ns
 
 
-def _name(start: CapturedStep, end: CapturedStep | None) -> str:
-    name = start.name or (end.name if end is not None else None)
-    return _str(name) if name else start.event_type.category.value
-
-
-def _put_identity(attributes: _Attributes, captured: Describable) -> None:
+def _put_identity(attributes: _Attributes, captured: CapturedSpan, category: IntermediateStepCategory) -> None:
     start = captured.start
     run = captured.run
-    category = start.event_type.category
-    attributes[_SPAN_KIND] = names.KIND_OF_CATEGORY[category]
-    attributes[_EVENT_TYPE] = start.event_type.value
-    attributes[_STEP_ID] = _str(start.step_id)
+    attributes[names.SPAN_KIND] = names.KIND_OF_CATEGORY[category]
+    attributes[names.NAT_EVENT_TYPE] = names.TEXT_OF_EVENT_TYPE[start.event_type]
+    attributes[names.NAT_STEP_ID] = _str(start.step_id)
     if run.name:
-        attributes[_WORKFLOW_NAME] = _str(run.name)
+        attributes[names.NAT_WORKFLOW_NAME] = _str(run.name)
     if run.session_id:
-        attributes[_SESSION_ID] = _str(run.session_id)
+        attributes[names.SESSION_ID] = _str(run.session_id)
     if run.user_id:
-        attributes[_USER_ID] = _str(run.user_id)
+        attributes[names.USER_ID] = _str(run.user_id)
     if start.framework:
-        attributes[_FRAMEWORK] = _str(start.framework)
+        attributes[names.NAT_FRAMEWORK] = _str(start.framework)
     if start.function is not None and start.function.name != "root":
-        attributes[_FUNCTION_NAME] = _str(start.function.name)
+        attributes[names.NAT_FUNCTION_NAME] = _str(start.function.name)
     if start.name:
-        if category is IntermediateStepCategory.AGENT:
-            attributes[SpanAttributes.AGENT_NAME.value] = _str(start.name)
-        elif category is IntermediateStepCategory.TOOL:
-            attributes[SpanAttributes.TOOL_NAME.value] = _str(start.name)
+        if category is _Category.TOOL:
+            attributes[names.TOOL_NAME] = _str(start.name)
+        elif category is _Category.AGENT:
+            attributes[names.AGENT_NAME] = _str(start.name)
 
 
-def _put_values(attributes: _Attributes, start: CapturedStep, end: CapturedStep | None) -> None:
-    given = _input(start, end)
-    if given is not None:
-        attributes[_INPUT_VALUE], mime_type = text(given)
-        attributes[_INPUT_MIME_TYPE] = mime_type.value
-    output = end.output if end is not None else None
-    if output is not None:
-        attributes[_OUTPUT_VALUE], mime_type = text(output)
-        attributes[_OUTPUT_MIME_TYPE] = mime_type.value
-    extra = _merged(start.extra, end.extra if end is not None else None)
-    if extra:
-        attributes[SpanAttributes.NAT_DATA.value] = _json(extra)
+def _put_value(attributes: _Attributes, key: str, mime_type_key: str, captured: Snapshot) -> None:
+    attributes[key] = text(captured)[0]
+    attributes[mime_type_key] = names.TEXT if type(captured) is str else names.JSON
 
 
-def _input(start: CapturedStep, end: CapturedStep | None) -> Snapshot:
-    return end.input if start.input is None and end is not None else start.input
-
-
-def _put_metadata(attributes: _Attributes, captured: Describable) -> None:
+def _put_metadata(
+    attributes: _Attributes,
+    captured: CapturedSpan,
+    category: IntermediateStepCategory,
+    given: Snapshot,
+    output: Snapshot,
+) -> None:
     """The run's and the step's own metadata and tags; what has a name of its own is put under that."""
     start = captured.start
     end = captured.end if captured.end is not start else None
     run = captured.run
     is_root = start.step_id == run.root_id
-    run_metadata = run.metadata if is_root else None
-    end_metadata = end.metadata if end is not None else None
-    fields = _merged(start.metadata, end_metadata)
+    later = end.metadata if end is not None else None
+    fields = _merged(start.metadata, later)
     known_count = len(fields)
-    _put_details(attributes, fields, start.event_type.category, _input(start, captured.end), captured.end)
-    if fields.get("evaluations"):
-        _put_evaluations(attributes, fields)
-    if run_metadata is not None:
-        attributes[_METADATA] = _json({**_merged(run_metadata), **fields})
-    elif fields:
-        is_whole = end_metadata is None and len(fields) == known_count and type(start.metadata) is Json
-        attributes[_METADATA] = text(start.metadata)[0] if is_whole else _json(fields)
-    tags = [*run.tags, *start.tags] if is_root else list(start.tags)
-    if end is not None and end.tags:
-        tags += end.tags
-    if tags:
-        attributes[_TAGS] = list(dict.fromkeys(map(_str, tags)))
-
-
-def _put_details(
-    attributes: _Attributes,
-    fields: _Fields,
-    category: IntermediateStepCategory,
-    given: Snapshot,
-    end: CapturedStep | None,
-) -> None:
-    output = end.output if end is not None else None
-    match category:
-        case IntermediateStepCategory.LLM:
-            _put_llm(attributes, fields, _content(given), _content(output))
-        case IntermediateStepCategory.TOOL:
-            _put_tool(attributes, fields, given)
-        case IntermediateStepCategory.RETRIEVER:
-            _put_documents(attributes, SpanAttributes.RETRIEVAL_DOCUMENTS.value, _content(output))
-        case IntermediateStepCategory.EMBEDDER:
-            _put_embedding(attributes, fields, restore(given))
-        case IntermediateStepCategory.RERANKER:
-            _put_reranker(attributes, fields, _content(given), _content(output))
-        case _:
-            pass
-
-
-def _content(captured: Snapshot) -> Any:
-    """A list or mapping that was captured; text is not looked into."""
-    return restore(captured) if type(captured) is Json else None
-
-
-def _put_llm(attributes: _Attributes, fields: _Fields, request: Any, response: Any) -> None:
     if fields:
-        _put_model_call(
-            attributes,
-            fields,
-            SpanAttributes.LLM_MODEL_NAME.value,
-            SpanAttributes.LLM_INVOCATION_PARAMETERS.value,
-        )
-        reason = _take(fields, str, "finish_reason")
-        if reason:
-            attributes[SpanAttributes.LLM_FINISH_REASON.value] = reason
-        tools = _take(fields, list, "tools_schema")
-        if tools:
-            _put_tools(attributes, tools)
+        _put_known(attributes, fields, _KNOWN_FIELDS.get(category, _NONE_KNOWN))
+        if "evaluations" in fields:
+            _put_evaluations(attributes, fields)
+    put_details = _DETAILS.get(category)
+    if put_details is not None:
+        put_details(attributes, fields, given, output)
+    if is_root and run.metadata is not None:
+        attributes[names.METADATA] = _json({**_merged(run.metadata), **fields})
+    elif fields:
+        is_whole = later is None and len(fields) == known_count and type(start.metadata) is Json
+        attributes[names.METADATA] = text(start.metadata)[0] if is_whole else _json(fields)
+    tags = (run.tags if is_root else ()) + start.tags + (end.tags if end is not None else ())
+    if tags:
+        attributes[names.TAGS] = list(dict.fromkeys(map(_str, tags)))
+
+
+def _put_known(attributes: _Attributes, fields: _Fields, known: Mapping[str, tuple[str, type]]) -> None:
+    """Move fields to the attributes that `known` names; one whose value has another type, or is empty, stays."""
+    for name in list(fields):
+        if name in known:
+            key, kind = known[name]
+            value = fields[name]
+            if type(value) is kind and value and key not in attributes:
+                if kind is dict:
+                    value = _json(value)
+                attributes[key] = value
+                del fields[name]
+
+
+def _put_llm(attributes: _Attributes, fields: _Fields, given: Snapshot, output: Snapshot) -> None:
+    tools = _take_list(fields, "tools_schema")
+    if tools:
+        _put_tools(attributes, tools)
+    request = _content(given)
     sent = messages_of(request) or _messages_in(fields, "chat_inputs")
     if sent:
         put_messages(attributes, names.input_message_keys, sent)
         if type(request) is dict:
-            _put_request(attributes, request)
+            _put_request(attributes, request, has_tools=bool(tools))
+    response = _content(output)
     answered = messages_of(response) or _messages_in(fields, "chat_responses")
     if answered:
         put_messages(attributes, names.output_message_keys, answered)
@@ -307,34 +263,23 @@ def _put_llm(attributes: _Attributes, fields: _Fields, request: Any, response: A
             _put_response(attributes, response)
 
 
-def _put_model_call(attributes: _Attributes, fields: _Fields, model_key: str, parameters_key: str) -> None:
-    model = _take(fields, str, "model", "model_name")
-    if model:
-        attributes[model_key] = model
-    provider = _take(fields, str, "provider")
-    if provider:
-        attributes[SpanAttributes.LLM_PROVIDER.value] = provider
-    system = _take(fields, str, "system")
-    if system:
-        attributes[SpanAttributes.LLM_SYSTEM.value] = system
-    parameters = _take(fields, dict, "parameters", "invocation_parameters")
-    if parameters:
-        attributes[parameters_key] = _json(parameters)
+def _content(captured: Snapshot) -> Any:
+    """A list or mapping that was captured; text is not looked into."""
+    return restore(captured) if type(captured) is Json else None
 
 
 def _put_tools(attributes: _Attributes, tools: list[Any]) -> None:
     for index, tool in enumerate(tools):
-        key = f"{SpanAttributes.LLM_TOOLS.value}.{index}.{names.TOOL_JSON_SCHEMA}"
-        attributes[key] = tool if type(tool) is str else _json(tool)
+        attributes[f"{names.LLM_TOOLS}.{index}.{names.TOOL_JSON_SCHEMA}"] = tool if type(tool) is str else _json(tool)
 
 
-def _put_request(attributes: _Attributes, request: _Fields) -> None:
+def _put_request(attributes: _Attributes, request: _Fields, *, has_tools: bool) -> None:
     """What a whole request says beside its messages."""
     model = request.get("model")
     if type(model) is str:
-        attributes.setdefault(SpanAttributes.LLM_MODEL_NAME.value, model)
+        attributes.setdefault(names.LLM_MODEL_NAME, model)
     tools = request.get("tools")
-    if type(tools) is list and f"{SpanAttributes.LLM_TOOLS.value}.0.{names.TOOL_JSON_SCHEMA}" not in attributes:
+    if type(tools) is list and not has_tools:
         _put_tools(attributes, tools)
 
 
@@ -342,11 +287,11 @@ def _put_response(attributes: _Attributes, response: _Fields) -> None:
     """What a whole response says beside its messages."""
     model = response.get("model")
     if type(model) is str:
-        attributes[SpanAttributes.LLM_RESPONSE_MODEL_NAME.value] = model
-        attributes.setdefault(SpanAttributes.LLM_MODEL_NAME.value, model)
+        attributes[names.LLM_RESPONSE_MODEL_NAME] = model
+        attributes.setdefault(names.LLM_MODEL_NAME, model)
     reason = finish_reason_of(response)
     if reason:
-        attributes.setdefault(SpanAttributes.LLM_FINISH_REASON.value, reason)
+        attributes.setdefault(names.LLM_FINISH_REASON, reason)
 
 
 def _messages_in(fields: _Fields, name: str) -> list[dict[str, Any]] | None:
@@ -356,17 +301,11 @@ def _messages_in(fields: _Fields, name: str) -> list[dict[str, Any]] | None:
     return found
 
 
-def _put_tool(attributes: _Attributes, fields: _Fields, given: Snapshot) -> None:
+def _put_tool(attributes: _Attributes, fields: _Fields, given: Snapshot, _: Snapshot) -> None:
     if _is_object(given):
-        attributes[SpanAttributes.TOOL_PARAMETERS.value] = text(given)[0]
-    elif parameters := _take(fields, dict, "tool_inputs"):
-        attributes[SpanAttributes.TOOL_PARAMETERS.value] = _json(parameters)
-    call_id = _take(fields, str, "tool_call_id")
-    if call_id:
-        attributes[SpanAttributes.TOOL_ID.value] = call_id
-    description = _take(fields, str, "tool_description", "description")
-    if description:
-        attributes[SpanAttributes.TOOL_DESCRIPTION.value] = description
+        attributes[names.TOOL_PARAMETERS] = text(given)[0]
+    elif type(fields.get("tool_inputs")) is dict:
+        attributes[names.TOOL_PARAMETERS] = _json(fields.pop("tool_inputs"))
 
 
 def _is_object(captured: Snapshot) -> bool:
@@ -381,38 +320,41 @@ def _is_object(captured: Snapshot) -> bool:
         return False
 
 
-def _put_embedding(attributes: _Attributes, fields: _Fields, given: Any) -> None:
-    _put_model_call(
-        attributes,
-        fields,
-        SpanAttributes.EMBEDDING_MODEL_NAME.value,
-        SpanAttributes.EMBEDDING_INVOCATION_PARAMETERS.value,
-    )
-    texts = given if type(given) is list else [given]
+def _put_retrieval(attributes: _Attributes, _: _Fields, __: Snapshot, output: Snapshot) -> None:
+    _put_documents(attributes, names.RETRIEVAL_DOCUMENTS, _content(output))
+
+
+def _put_embedding(attributes: _Attributes, _: _Fields, given: Snapshot, __: Snapshot) -> None:
+    value = restore(given)
+    texts = value if type(value) is list else [value]
     if all(type(item) is str for item in texts):
         for index, item in enumerate(texts):
-            key = f"{SpanAttributes.EMBEDDING_EMBEDDINGS.value}.{index}.{names.EMBEDDING_TEXT}"
-            attributes[key] = clean(item)
+            attributes[f"{names.EMBEDDING_EMBEDDINGS}.{index}.{names.EMBEDDING_TEXT}"] = clean(item)
 
 
-def _put_reranker(attributes: _Attributes, fields: _Fields, request: Any, output: Any) -> None:
+def _put_reranking(attributes: _Attributes, fields: _Fields, given: Snapshot, output: Snapshot) -> None:
+    request = _content(given)
     asked = request if type(request) is dict else {}
-    model = _take(fields, str, "model", "model_name")
-    if model:
-        attributes[SpanAttributes.RERANKER_MODEL_NAME.value] = model
-    query = _take(fields, str, "query") or asked.get("query")
-    if type(query) is str:
-        attributes[SpanAttributes.RERANKER_QUERY.value] = query
-    top_k = _take(fields, int, "top_k") or asked.get("top_k")
-    if type(top_k) is int:
-        attributes[SpanAttributes.RERANKER_TOP_K.value] = top_k
-    documents = _take(fields, list, "documents") or asked.get("documents") or request
-    _put_documents(attributes, SpanAttributes.RERANKER_INPUT_DOCUMENTS.value, documents)
-    _put_documents(attributes, SpanAttributes.RERANKER_OUTPUT_DOCUMENTS.value, output)
+    if type(asked.get("query")) is str:
+        attributes.setdefault(names.RERANKER_QUERY, asked["query"])
+    if type(asked.get("top_k")) is int:
+        attributes.setdefault(names.RERANKER_TOP_K, asked["top_k"])
+    documents = _take_list(fields, "documents") or request
+    _put_documents(attributes, names.RERANKER_INPUT_DOCUMENTS, documents)
+    _put_documents(attributes, names.RERANKER_OUTPUT_DOCUMENTS, _content(output))
+
+
+_DETAILS: dict[IntermediateStepCategory, Callable[[_Attributes, _Fields, Snapshot, Snapshot], None]] = {
+    _Category.LLM: _put_llm,
+    _Category.TOOL: _put_tool,
+    _Category.RETRIEVER: _put_retrieval,
+    _Category.EMBEDDER: _put_embedding,
+    _Category.RERANKER: _put_reranking,
+}
 
 
 def _put_documents(attributes: _Attributes, prefix: str, value: Any) -> None:
-    """Documents: texts, objects that hold one, or pairs of such an object and its score; all of them or none."""
+    """Documents: texts, objects that hold one, or pairs of one of these and its score; all of them or none."""
     documents = value.get("documents") if type(value) is dict else value
     if type(documents) is not list:
         return
@@ -452,7 +394,7 @@ def _put_evaluations(attributes: _Attributes, fields: _Fields) -> None:
         return
     del fields["evaluations"]
     for index, evaluation in enumerate(evaluations):
-        prefix = f"{SpanAttributes.EVALUATIONS.value}.{index}."
+        prefix = f"{names.EVALUATIONS}.{index}."
         for name, key in _EVALUATION_TEXTS:
             value = evaluation.get(name)
             if value is not None:
@@ -462,40 +404,22 @@ def _put_evaluations(attributes: _Attributes, fields: _Fields) -> None:
             attributes[prefix + names.EVALUATION_SCORE] = float(score)
 
 
-_EVALUATION_TEXTS = (
-    ("name", names.EVALUATION_NAME),
-    ("label", names.EVALUATION_LABEL),
-    ("explanation", names.EVALUATION_EXPLANATION),
-    ("annotator_kind", names.EVALUATION_ANNOTATOR_KIND),
-    ("identifier", names.EVALUATION_IDENTIFIER),
-    ("metadata", names.EVALUATION_METADATA),
-)
+def _put_usage(attributes: _Attributes, usage: Usage, category: IntermediateStepCategory) -> None:
+    keys = names.LLM_USAGE_KEYS if category in _LEAVES else names.ROLL_UP_USAGE_KEYS
+    for key, count in zip(keys, usage, strict=True):
+        if count is not None:
+            attributes[key] = count
 
 
-def _put_usage(attributes: _Attributes, start: CapturedStep, end: CapturedStep | None) -> None:
-    usage: Usage | None = (end.usage if end is not None else None) or start.usage
-    if usage is None:
-        return
-    keys = names.LLM_USAGE_KEYS if start.event_type.category in _LEAVES else names.ROLL_UP_USAGE_KEYS
-    for key, count in zip(keys, usage, strict=False):
-        counted = _attribute_value(count)
-        if counted is not None:
-            attributes[key] = counted
-    if usage.llm_calls is not None:
-        attributes[SpanAttributes.NAT_LLM_CALLS.value] = usage.llm_calls
-
-
-def _put_chunks(attributes: _Attributes, captured: Describable, start_ns: int) -> None:
-    if captured.chunk_count:
-        attributes[SpanAttributes.NAT_CHUNK_COUNT.value] = captured.chunk_count
+def _put_chunks(attributes: _Attributes, captured: CapturedSpan, start_ns: int) -> None:
+    attributes[names.NAT_CHUNK_COUNT] = captured.chunk_count
     if captured.first_chunk_ns is not None:
-        waited_ns = max(captured.first_chunk_ns - start_ns, 0)
-        attributes[SpanAttributes.NAT_TIME_TO_FIRST_CHUNK_S.value] = waited_ns / 1e9
+        attributes[names.NAT_TIME_TO_FIRST_CHUNK_S] = max(captured.first_chunk_ns - start_ns, 0) / 1e9
 
 
 def _outcome(attributes: _Attributes, end: CapturedStep | None, end_ns: int) -> tuple[SpanStatus, list[SpanEvent]]:
     if end is None:
-        attributes[SpanAttributes.NAT_INCOMPLETE.value] = True
+        attributes[names.NAT_INCOMPLETE] = True
         return _failed(attributes, names.INCOMPLETE_TYPE, names.INCOMPLETE_MESSAGE, None, end_ns)
     error = end.error
     if error is None:
@@ -507,10 +431,10 @@ def _outcome(attributes: _Attributes, end: CapturedStep | None, end_ns: int) -> 
 def _failed(
     attributes: _Attributes, kind: str, message: str, stacktrace: str | None, end_ns: int
 ) -> tuple[SpanStatus, list[SpanEvent]]:
-    attributes[_ERROR_TYPE] = kind
-    details = {SpanAttributes.EXCEPTION_TYPE.value: kind, SpanAttributes.EXCEPTION_MESSAGE.value: message}
+    attributes[names.ERROR_TYPE] = kind
+    details = {names.EXCEPTION_TYPE: kind, names.EXCEPTION_MESSAGE: message}
     if stacktrace is not None:
-        details[SpanAttributes.EXCEPTION_STACKTRACE.value] = stacktrace
+        details[names.EXCEPTION_STACKTRACE] = stacktrace
     event = _made(SpanEvent, {"name": names.EXCEPTION_EVENT, "timestamp": end_ns, "attributes": details})
     return _made(SpanStatus, {"code": SpanStatusCode.ERROR, "message": message or kind}), [event]
 
@@ -529,39 +453,41 @@ def _attribute_value(value: Any) -> AttributeValue | None:
     if kind is str or kind is bool or kind is float or value is None:
         return cast("AttributeValue | None", value)
     if kind is int:
-        return cast("int", value) if -(2**63) <= value < 2**63 else str(value)
+        return cast("int", value) if _fits(value) else str(value)
     if kind is list:
         kinds = set(map(type, value))
-        if len(kinds) == 1 and kinds <= {str, bool, float}:
-            return cast("AttributeValue", value)
-        if kinds == {int} and all(-(2**63) <= item < 2**63 for item in value):
+        if (len(kinds) == 1 and kinds <= {str, bool, float}) or (kinds == {int} and all(map(_fits, value))):
             return cast("AttributeValue", value)
         if kinds == {int, float}:
             return [float(item) for item in value]
     return _json(value)
 
 
+def _fits(value: int) -> bool:
+    return -(2**63) <= value < 2**63
+
+
 def _merged(*captured: Snapshot) -> _Fields:
     """Mappings as one, the later ones winning; a value that is no mapping is kept under `value`."""
     fields: _Fields = {}
     for item in captured:
-        if item is None:
-            continue
-        value = restore(item)
-        fields.update(value if type(value) is dict else {"value": value})
+        if item is not None:
+            value = restore(item)
+            fields.update(value if type(value) is dict else {"value": value})
     return fields
 
 
-def _take(fields: _Fields, kind: type, *keys: str) -> Any:
-    """Take the first of several keys out of `fields` if its value has the type it should; else it stays there."""
-    for key in keys:
-        if type(fields.get(key)) is kind:
-            return fields.pop(key)
-    return None
+def _take_list(fields: _Fields, name: str) -> list[Any]:
+    if type(fields.get(name)) is not list:
+        return []
+    found: list[Any] = fields.pop(name)
+    return found
 
 
 def _str(value: Any) -> str:
-    return clean(value) if type(value) is str else text(snapshot(value))[0]
+    if type(value) is not str:
+        return text(snapshot(value))[0]
+    return value if value.isascii() else clean(value)
 
 
 def _json(value: Any) -> str:

@@ -87,15 +87,22 @@ def put_messages(
     """Add `messages` to a span's attributes, flattened under the keys that `keys_of` gives for each index."""
     index = 0
     for wrapped in messages:
-        message = _unwrapped(wrapped)
+        message = wrapped if "role" in wrapped else _unwrapped(wrapped)
         content = message.get("content")
-        if type(content) is list and any(type(part) is dict and part.get("type") == "tool_result" for part in content):
+        if (
+            type(content) is str and len(message) == 2 and type(message.get("role")) is str
+        ):  # most are no more than this
+            keys = keys_of(index)
+            attributes[keys.role] = message["role"]
+            attributes[keys.content] = content
+        elif type(content) is list and any(map(_is_tool_result, content)):
             for single in _split_tool_results(message, content):
                 _put_message(attributes, keys_of(index), single)
                 index += 1
+            continue
         else:
             _put_message(attributes, keys_of(index), message)
-            index += 1
+        index += 1
 
 
 def _messages_of_list(value: Any) -> list[_Message] | None:
@@ -141,8 +148,6 @@ def _system_prompt(request: dict[str, Any]) -> list[_Message]:
 
 
 def _unwrapped(message: _Message) -> _Message:
-    if "role" in message:
-        return message
     if message["type"] == "constructor":
         return message["kwargs"]  # type: ignore[no-any-return]  # a message, see _is_message
     data = message.get("data")
@@ -151,11 +156,15 @@ def _unwrapped(message: _Message) -> _Message:
     return message
 
 
+def _is_tool_result(part: Any) -> bool:
+    return type(part) is dict and part.get("type") == "tool_result"
+
+
 def _split_tool_results(message: _Message, content: list[Any]) -> list[_Message]:
     results = []
     rest = []
     for part in content:
-        if type(part) is dict and part.get("type") == "tool_result":
+        if _is_tool_result(part):
             results.append({"role": "tool", "tool_call_id": part.get("tool_use_id"), "content": part.get("content")})
         else:
             rest.append(part)
