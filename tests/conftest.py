@@ -1,5 +1,9 @@
 """Tier one collects everything here but the folders of the other tiers, which run when they are named."""
 
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,3 +16,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     named = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
     return None if any(path.is_relative_to(collection_path) for path in named) else True
+
+
+@pytest.fixture(autouse=True)
+def _interpreter_as_it_was() -> Iterator[None]:
+    """What loading workflow files and `--debug` leave in the process is taken back after each test."""
+    logger = logging.getLogger("nat.observability")
+    level, path, modules = logger.level, list(sys.path), set(sys.modules)
+    yield
+    logger.setLevel(level)
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(tempfile.gettempdir()):
+            del sys.modules[name]

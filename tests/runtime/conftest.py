@@ -1,7 +1,6 @@
 """Fixtures: a folder for a user's code, and a process that forgets what a test imported and registered."""
 
 import importlib
-import logging
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -17,17 +16,9 @@ AddDistribution = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def registry() -> Iterator[Registry]:
-    """The registry of the process; what a test registers, imports or puts on `sys.path` is forgotten."""
-    modules, path = set(sys.modules), list(sys.path)
-    logger = logging.getLogger("nat.observability")
-    level = logger.level
+    """The registry of the process; what a test registers is forgotten."""
     with default_registry.preserved():
         yield default_registry
-    logger.setLevel(level)
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        if not name.startswith(("nat.", "pydantic", "rich", "click", "yaml")) and name != "nat":
-            del sys.modules[name]
     importlib.invalidate_caches()
 
 

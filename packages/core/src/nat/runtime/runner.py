@@ -135,12 +135,7 @@ async def _settle(open_run: OpenRun, workflow: Workflow, index: int, value: Any)
     opened: list[RunHandle] = []
     try:
         return await _run(open_run, workflow, index, value, opened)
-    except Exception as error:  # the edge of someone else's code
-        return RunResult(index, value, opened[0].trace_id if opened else None, error=error)
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
+    except (Exception, asyncio.CancelledError) as error:  # the edge of someone else's code; it may cancel its own task
         return RunResult(index, value, opened[0].trace_id if opened else None, error=error)
 
 
