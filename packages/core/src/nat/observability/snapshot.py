@@ -23,6 +23,7 @@ cannot say is written as text that says what was there:
 | any other object, iterators and generators included | its `repr`, cut at 8,192 characters |
 | an object whose `repr` raises | `"<unprintable Name: ValueError>"` |
 
+Where memory or stack do not suffice even for that, the whole is `"<unserializable>"` or `"<too deep>"`.
 `KeyboardInterrupt` and `SystemExit` raised by a value's own code go on to the caller; nothing else does.
 """
 
@@ -52,6 +53,8 @@ _MAX_DIGITS_BITS = 14_000  # 4,214 digits; Python refuses to write 4,300 and mor
 _CYCLE = "<cycle>"
 _TOO_DEEP = "<too deep>"
 _SECRET = "**********"
+_UNSERIALIZABLE = b'"<unserializable>"'
+_INTERRUPTS = (KeyboardInterrupt, SystemExit)
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 _DICT_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
@@ -87,11 +90,14 @@ def snapshot(value: Any) -> Snapshot:
     kind = type(value)
     if kind is str or value is None or kind is bool or kind is int or kind is float or kind is Json:
         return value  # type: ignore[no-any-return]  # one of Snapshot's own types
-    data = encode(value)
-    if kind is dict or kind is list or data[0] in b"[{":
-        return Json(data)
-    scalar: str | int | float | bool | None = orjson.loads(data)
-    return scalar
+    try:
+        data = encode(value)
+        if data[0] in b"[{":
+            return Json(data)
+        scalar: str | int | float | bool | None = orjson.loads(data)
+        return scalar
+    except RecursionError:  # the caller's stack is all but exhausted
+        return _TOO_DEEP
 
 
 def restore(captured: Snapshot) -> Any:
@@ -141,12 +147,12 @@ def encode(value: Any) -> bytes:
         if b"null" not in data or not _hides_a_number(value, data.count(b"null")):
             return data
     except Exception as error:  # what orjson refuses, and what a value's own code raises through it
-        _let_interrupts_through(error)
+        if isinstance(error.__cause__, _INTERRUPTS):
+            raise error.__cause__ from None
     try:
         return orjson.dumps(_walk(value, set(), 0))
-    except Exception as error:  # out of memory or of stack
-        _let_interrupts_through(error)
-        return orjson.dumps(f"<unserializable {_type_name(value)}: {type(error).__name__}>")
+    except Exception:  # out of memory or of stack, so nothing more is called
+        return _UNSERIALIZABLE
 
 
 def encode_line(value: Any) -> str:
@@ -155,12 +161,6 @@ def encode_line(value: Any) -> str:
     if line.isascii():
         return line
     return line.replace("\x85", "\\u0085").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _let_interrupts_through(error: BaseException) -> None:
-    cause = error.__cause__
-    if isinstance(cause, KeyboardInterrupt | SystemExit):
-        raise cause
 
 
 def _default(value: Any) -> Any:
@@ -267,7 +267,7 @@ def _open(value: Any) -> Any:
         if _is_dataclass(kind):
             return _fields_of_dataclass(value)
         return _bounded_repr(value)
-    except (KeyboardInterrupt, SystemExit):
+    except _INTERRUPTS:
         raise
     except BaseException as error:  # the value's own code may raise anything
         return f"<unprintable {_type_name(value)}: {_type_name(error)}>"
@@ -301,7 +301,7 @@ def _key(key: Any) -> str:
         return str(_walk(key, set(), 0))
     try:
         return clean(_bounded_repr(key))
-    except (KeyboardInterrupt, SystemExit):
+    except _INTERRUPTS:
         raise
     except BaseException as error:  # the key's own code may raise anything
         return f"<unprintable {_type_name(key)}: {_type_name(error)}>"
