@@ -27,5 +27,6 @@ def _interpreter_as_it_was() -> Iterator[None]:
     logger.setLevel(level)
     sys.path[:] = path
     for name in set(sys.modules) - modules:
-        if (getattr(sys.modules[name], "__file__", None) or "").startswith(tempfile.gettempdir()):
+        places = [getattr(sys.modules[name], "__file__", None), *getattr(sys.modules[name], "__path__", [])]
+        if any(place and place.startswith(tempfile.gettempdir()) for place in places):
             del sys.modules[name]
