@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -62,7 +63,7 @@ class Interruption:
         if self.has_happened:
             self._task.cancel()
         try:
-            with suppress(asyncio.CancelledError, KeyboardInterrupt):
+            with suppress(asyncio.CancelledError, KeyboardInterrupt), _signals_wake(loop):
                 loop.run_until_complete(self._task)
         finally:
             self._loop = None
@@ -80,6 +81,35 @@ class Interruption:
         has_noticed = threading.Event()
         loop.call_soon_threadsafe(has_noticed.set)
         threading.Thread(target=_insist, args=(has_noticed, number), name="nat-interruption", daemon=True).start()
+
+
+@contextmanager
+def _signals_wake(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """End the loop's waiting when a signal comes.
+
+    Python runs a handler between two instructions of the main thread. A signal that comes just before the loop begins to wait,
+    or that the system hands to another thread, would be noticed when something else happens, which may be never.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
+        receiver.setblocking(False)
+        sender.setblocking(False)
+        loop.add_reader(receiver, _drain, receiver)
+        before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(receiver)
+
+
+def _drain(receiver: socket.socket) -> None:
+    with suppress(BlockingIOError):
+        while receiver.recv(64):
+            pass
 
 
 def _insist(has_noticed: threading.Event, number: int) -> None:
