@@ -315,7 +315,7 @@ def test_an_exhausted_stack_cuts_deeper() -> None:
 
     assert {str(restore(item)) for item in captured[:-100]} == {"[{'a': ['NaN']}]"}
     assert all(type(restore(item)) in (list, str) for item in captured)
-    assert len(refused) <= 3  # where not even a call is possible; measuring coverage takes of the stack too
+    assert len(refused) <= 5  # where not even a call is possible; measuring coverage takes of the stack too
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
