@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakSet
 
 __all__ = ["LoopThread"]
 
@@ -29,7 +31,8 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
-        self.loop.set_default_executor(_DaemonThreads(name))
+        self._calls = _DaemonThreads(name)
+        self.loop.set_default_executor(self._calls)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -50,6 +53,7 @@ class LoopThread:
         self.loop.call_soon_threadsafe(self.loop.stop)
         if not self.is_current:
             self._thread.join(_STOP_TIMEOUT_S)
+            self._calls.join(_STOP_TIMEOUT_S)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -80,6 +84,7 @@ class _DaemonThreads(ThreadPoolExecutor):
         super().__init__(max_workers=1)
         self._name = name
         self._slots = threading.BoundedSemaphore(_MAX_CALLS)
+        self._running: WeakSet[threading.Thread] = WeakSet()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Start the call at once."""
@@ -96,8 +101,16 @@ class _DaemonThreads(ThreadPoolExecutor):
                 else:
                     future.set_result(result)
 
-        threading.Thread(target=run, name=f"{self._name} call", daemon=True).start()
+        thread = threading.Thread(target=run, name=f"{self._name} call", daemon=True)
+        self._running.add(thread)
+        thread.start()
         return future
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the calls that still run; one that does not return in time is left behind."""
+        deadline = time.monotonic() + timeout_s
+        for thread in list(self._running):
+            thread.join(max(deadline - time.monotonic(), 0))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Nothing to wait for: the threads are daemons."""
