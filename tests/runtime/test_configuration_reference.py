@@ -38,6 +38,18 @@ async def test_example_of_the_page_works(page: str, monkeypatch: pytest.MonkeyPa
         assert type(exporter).__name__ == "LinesExporter"
 
 
+def test_delivery_example_of_the_page_works(page: str) -> None:
+    """The entry's keys and the general ones."""
+    (entry,) = load_workflow("patient.yaml").exporters
+
+    assert entry.delivery is not None
+    assert entry.delivery.model_dump(exclude_unset=True) == {
+        "timeout": 20.0,
+        "retry": {"max_elapsed_time": 600.0},
+        "batch": {"size": 50},
+    }
+
+
 def test_messages_of_the_page_are_the_real_ones(page: str) -> None:
     """Word for word, but for the list of what is installed here."""
     expected = re.findall(r"```text\n(.*?)```", page, re.DOTALL)[0].splitlines()

@@ -10,6 +10,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.telemetry_exporter import RESERVED_KEYS, TelemetryExporterBaseConfig
 from nat.observability.registry import Registration
 
@@ -50,7 +51,9 @@ def describe_settings(registration: Registration) -> list[str]:
         "",
         "Every exporter entry also takes:",
         *_indented(f"{key}: {meaning}" for key, meaning in _COMMON_KEYS.items()),
-        f"Reserved for later, an error for now: {', '.join(sorted(RESERVED_KEYS - _COMMON_KEYS.keys()))}.",
+        *_indented(["delivery: how its items get to the backend; a mapping, also under general.telemetry for all."]),
+        *_indented(_indented(_delivery_keys(DeliveryConfig))),
+        f"Reserved for later, an error for now: {', '.join(sorted(RESERVED_KEYS - {*_COMMON_KEYS, 'delivery'}))}.",
         "",
         "Example:",
         *_indented(_example(registration.type_name, config)),
@@ -69,6 +72,18 @@ def _setting(config: type[TelemetryExporterBaseConfig], key: str, field: FieldIn
     yield f"{key}: {', '.join(parts)}"
     if field.description:
         yield f"    {' '.join(field.description.split())}"
+
+
+def _delivery_keys(block: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """One line for each key of the `delivery:` block, `retry.multiplier` for a nested one."""
+    for key, field in block.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _delivery_keys(field.annotation, f"{prefix}{key}.")
+            continue
+        parts = [_type_text(field.annotation), *_bounds(field)]
+        if field.default is not None:
+            parts.append(f"default {_yaml_text(field.default)}")
+        yield f"{prefix}{key}: {', '.join(parts)}. {field.description}"
 
 
 def _type_text(annotation: Any) -> str:

@@ -31,7 +31,7 @@ from pydantic_core.core_schema import CoreSchema, ValidatorFunctionWrapHandler, 
 from nat.data_models.masking import MASK, hide, is_secret_name, is_secret_type, masked, secret_texts
 from nat.data_models.suggestion import closest
 
-__all__ = ["RESERVED_KEYS", "BatchConfigMixin", "DeliveryConfigMixin", "TelemetryExporterBaseConfig"]
+__all__ = ["RESERVED_KEYS", "BatchConfigMixin", "DeliveryConfigMixin", "TelemetryExporterBaseConfig", "unknown_key"]
 
 RESERVED_KEYS = frozenset(
     {"enabled", "required", "delivery", "processors", "when", "sample", "redact", "content", "conventions"}
@@ -153,7 +153,7 @@ class TelemetryExporterBaseConfig(BaseModel):
     @classmethod
     def _public_line(cls, line: ErrorDetails, secrets: list[str]) -> InitErrorDetails:
         place = line["loc"]
-        message = _unknown_key(cls, place) if line["type"] == "extra_forbidden" else hide(line["msg"], secrets)
+        message = unknown_key(cls, place) if line["type"] == "extra_forbidden" else hide(line["msg"], secrets)
         is_masked = any(isinstance(part, str) and cls.is_secret(part) for part in place)
         return {
             "type": PydanticCustomError(line["type"], message),
@@ -231,7 +231,8 @@ def _field(model: type[BaseModel], key: str) -> FieldInfo | None:
     return None
 
 
-def _unknown_key(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
+def unknown_key(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
+    """Return what to say of a key that a model does not know, with the closest one that it does."""
     key = str(place[-1])
     owner = _model_at(model, place[:-1])
     if owner is None:

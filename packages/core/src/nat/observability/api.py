@@ -22,6 +22,7 @@ from nat.observability.events import CapturedError, CapturedStep, Usage, capture
 from nat.observability.snapshot import snapshot
 
 if TYPE_CHECKING:
+    from nat.data_models.delivery import DeliveryConfig
     from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
     from nat.observability.manager import RunScope, TelemetryStatus
     from nat.observability.registry import ExporterEntry
@@ -67,6 +68,7 @@ class Telemetry:
 
     Args:
         exporters: Configs of the exporters; an entry is named after its type (`file`, `file_2`), or by the mapping's key.
+        delivery: How all of them are delivered to: timeout, retry, concurrency …
 
     Raises:
         ConfigurationError: A config's class is not registered.
@@ -75,10 +77,11 @@ class Telemetry:
     def __init__(
         self,
         *exporters: "TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry",
+        delivery: "DeliveryConfig | None" = None,
     ) -> None:
         from nat.observability.manager import TelemetryManager, entries_of  # steps alone need none of this
 
-        self._manager = TelemetryManager(entries_of(exporters))
+        self._manager = TelemetryManager(entries_of(exporters, delivery))
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()) -> Self:

@@ -18,13 +18,13 @@ from typing import Any, Self
 
 from nat.builder.builder import Builder
 from nat.builder.context import ContextState, active_step, enter_step, in_state
+from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.intermediate_step import ROOT_PARENT_ID, IntermediateStepType
-from nat.data_models.telemetry_exporter import DeliveryConfigMixin, TelemetryExporterBaseConfig
+from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.observability.delivery.intake import Drained, Intake
 from nat.observability.delivery.loop_thread import LoopThread
-from nat.observability.delivery.options import DeliveryOptions
-from nat.observability.delivery.retry import RetryPolicy
+from nat.observability.delivery.options import configured
 from nat.observability.delivery.worker import SHUTDOWN_TIMEOUT_S, Lane
 from nat.observability.events import (
     CapturedError,
@@ -34,7 +34,7 @@ from nat.observability.events import (
     new_step_id,
     new_trace_id,
 )
-from nat.observability.exporter.base_exporter import BaseExporter, LaneView
+from nat.observability.exporter.base_exporter import LaneView
 from nat.observability.ledger import Counts, Ledger
 from nat.observability.noise import Noise, raised
 from nat.observability.registry import ExporterEntry, registration_of
@@ -391,8 +391,13 @@ class RunScope:
 
 def entries_of(
     exporters: Sequence[TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry],
+    delivery: DeliveryConfig | None = None,
 ) -> list[ExporterEntry]:
     """Entries for configs: named by a mapping's key, else after their type (`file`, `file_2`).
+
+    Args:
+        exporters: Configs, or entries that are ready.
+        delivery: What goes for all of them, behind what an entry says itself.
 
     Raises:
         ConfigurationError: Something is no config, or its class is not registered.
@@ -418,7 +423,12 @@ def entries_of(
                 add(name, config)
         else:
             add(None, item)
-    return list(entries.values())
+    if delivery is None:
+        return list(entries.values())
+    return [
+        replace(entry, delivery=delivery if entry.delivery is None else entry.delivery.over(delivery))
+        for entry in entries.values()
+    ]
 
 
 class _Slot:
@@ -438,7 +448,7 @@ class _Slot:
         self._lane: Lane | None = None
         self._takes_steps: bool | None = None
         self._thread: LoopThread | None = None
-        self._owns_thread = not entry.registration.is_ours
+        self._owns_thread = _has_own_loop(entry)
         self._closing = asyncio.Event()
         self._has_settled = asyncio.Event()
         self._life: Future[None] | None = None
@@ -527,7 +537,7 @@ class _Slot:
         entry = self.entry
         try:
             async with entry.registration.build(entry.config, self._builder) as exporter:
-                options = _delivery_options(exporter, entry.config)
+                options = configured(exporter.delivery_options, entry.config, entry.delivery)
                 lane = Lane(entry.name, LaneView(exporter), options, ledger=self._ledger)
                 exporter.use_lane(lane)
                 async with exporter.start():
@@ -662,17 +672,10 @@ def _unfinished(steps: Sequence[CapturedStep]) -> CapturedError:
     return CapturedError("incomplete", f"{len(steps)} step(s) never ended: {names}{more}")
 
 
-def _delivery_options(exporter: BaseExporter, config: TelemetryExporterBaseConfig) -> DeliveryOptions:
-    """What the exporter asks for; keys of `DeliveryConfigMixin` that the user has set go before."""
-    options = exporter.delivery_options
-    mixin: object = config
-    if not isinstance(mixin, DeliveryConfigMixin):
-        return options
-    if "timeout" in mixin.model_fields_set:
-        options = replace(options, timeout_s=mixin.timeout)
-    if "retries" in mixin.model_fields_set:
-        options = replace(options, retry=RetryPolicy(max_retries=mixin.retries))
-    return options
+def _has_own_loop(entry: ExporterEntry) -> bool:
+    """Whether an exporter gets a thread to itself: as its user says, else if nobody knows whether it blocks."""
+    loop = None if entry.delivery is None else entry.delivery.loop
+    return loop == "own" if loop is not None else not entry.registration.is_ours
 
 
 def _without_secrets(text: str, config: TelemetryExporterBaseConfig) -> str:

@@ -231,6 +231,11 @@ class Pipeline:
         outlet.put(Envelope(value, run, count))
 
     @property
+    def has_batching(self) -> bool:
+        """Whether a processor makes lists of items."""
+        return bool(self._batchers())
+
+    @property
     def waiting_count(self) -> int:
         """Items that wait in batching processors."""
         return sum(processor.waiting_count for processor in self._batchers())

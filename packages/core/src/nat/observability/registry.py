@@ -18,6 +18,7 @@ from importlib.metadata import distributions
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.suggestion import closest
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
@@ -151,12 +152,13 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class ExporterEntry:
-    """One entry under `general.telemetry.tracing`, ready to be built."""
+    """One entry under `general.telemetry.tracing`, ready to be built; `delivery` is what its user says about delivery."""
 
     name: str
     config: TelemetryExporterBaseConfig
     registration: Registration
     required: bool = False
+    delivery: DeliveryConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.masking import masked
 from nat.data_models.suggestion import closest
-from nat.data_models.telemetry_exporter import RESERVED_KEYS, TelemetryExporterBaseConfig
+from nat.data_models.telemetry_exporter import RESERVED_KEYS, TelemetryExporterBaseConfig, unknown_key
 from nat.observability.registry import ExporterEntry, Registration, Registry, default_registry
 from nat.runtime.document import Document, dotted
 from nat.runtime.entrypoint import CannotImportError, find_callable, import_code, put_on_path, split_entrypoint
@@ -26,7 +27,7 @@ logger = logging.getLogger("nat.observability.configuration")
 Entrypoint = Literal["required", "optional", "unused"]
 
 _TRACING: Path = ("general", "telemetry", "tracing")
-_OWN_KEYS = ("enabled", "required")  # those of RESERVED_KEYS that do something
+_OWN_KEYS = ("enabled", "required", "delivery")  # those of RESERVED_KEYS that do something
 _AGENT_SECTIONS = frozenset(
     {"authentication", "embedders", "eval", "function_groups", "functions", "llms", "memory", "middleware",
      "object_stores", "optimizer", "retrievers", "ttc_strategies"}
@@ -176,15 +177,37 @@ class _Loading:
 
     def _read_exporters(self, general: Any) -> list[ExporterEntry]:
         values = self._mapping(general, _TRACING[:1], ("telemetry",))
-        telemetry = self._mapping(values.get("telemetry"), _TRACING[:2], ("tracing",), _about_telemetry)
+        telemetry = self._mapping(values.get("telemetry"), _TRACING[:2], ("tracing", "delivery"), _about_telemetry)
+        general_delivery = self._read_delivery(telemetry, _TRACING[:2])
         tracing = telemetry.get("tracing")
         if tracing is not None and not isinstance(tracing, dict):
             self._add(_TRACING, f"expected a mapping of names to exporters, got {_shown(tracing)}")
             return []
-        entries = [self._read_exporter(name, entry) for name, entry in (tracing or {}).items()]
+        entries = [self._read_exporter(name, entry, general_delivery) for name, entry in (tracing or {}).items()]
         return [entry for entry in entries if entry is not None]
 
-    def _read_exporter(self, name: str, entry: Any) -> ExporterEntry | None:
+    def _read_delivery(self, section: Mapping[str, Any], path: Path) -> DeliveryConfig | None:
+        """Return the `delivery:` block of a section, None if it has none or a wrong one."""
+        block = section.get("delivery")
+        if block is None:
+            return None
+        path = (*path, "delivery")
+        if not isinstance(block, dict):
+            self._add(
+                path, f"expected a mapping with the keys {', '.join(DeliveryConfig.model_fields)}, got {_shown(block)}"
+            )
+            return None
+        try:
+            return DeliveryConfig.model_validate(block)
+        except ValidationError as error:
+            for line in error.errors(include_url=False):
+                place: Path = tuple(line["loc"])
+                is_unknown = line["type"] == "extra_forbidden"
+                said = unknown_key(DeliveryConfig, place) if is_unknown else self._in_our_words(line, (*path, *place))
+                self._add((*path, *place), said)
+            return None
+
+    def _read_exporter(self, name: str, entry: Any, general: DeliveryConfig | None) -> ExporterEntry | None:
         path = (*_TRACING, name)
         if not isinstance(entry, dict):
             self._add(path, f"expected a mapping with _type and the exporter's settings, got {_shown(entry)}")
@@ -199,12 +222,15 @@ class _Loading:
                 (*path, key),
                 f"is reserved for the toolkit and not supported yet; remove it (supported: {', '.join(_OWN_KEYS)})",
             )
+        delivery = self._read_delivery(entry, path)
+        if delivery is not None and general is not None:
+            delivery = delivery.over(general)
         registration = self._resolve(entry, path)
         if registration is None:
             return None
         settings = {key: value for key, value in entry.items() if key not in RESERVED_KEYS and key != "_type"}
         config = self._validate(registration.config_type, settings, path)
-        return None if config is None else ExporterEntry(name, config, registration, is_required)
+        return None if config is None else ExporterEntry(name, config, registration, is_required, delivery or general)
 
     def _resolve(self, entry: dict[str, Any], path: Path) -> Registration | None:
         type_name = entry.get("_type")
@@ -258,15 +284,18 @@ class _Loading:
         place: Path = tuple(line["loc"])
         if line["type"] == "missing":
             return f"is missing, expected {_about_field(config_type, place)}"
-        message = str(line["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-        message = message.removeprefix("Input ")  # "Input should be …"
-        names = self._environment.empty.get((*path, *place))
-        if names:
-            self._ignored.add((*path, *place))
-            return f"{message}; {self._reason((*path, *place), names)}"
         is_secret = any(isinstance(part, str) and config_type.is_secret(part) for part in place)
         has_value = bool(place) and line["type"] not in ("extra_forbidden", "value_error", "assertion_error")
-        return message if is_secret or not has_value else f"{message}, got {_shown(line['input'])}"
+        return self._in_our_words(line, (*path, *place), shows_value=has_value and not is_secret)
+
+    def _in_our_words(self, line: Any, path: Path, *, shows_value: bool = True) -> str:
+        message = str(line["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        message = message.removeprefix("Input ")  # "Input should be …"
+        names = self._environment.empty.get(path)
+        if names:
+            self._ignored.add(path)
+            return f"{message}; {self._reason(path, names)}"
+        return f"{message}, got {_shown(line['input'])}" if shows_value else message
 
     def _mapping(
         self,

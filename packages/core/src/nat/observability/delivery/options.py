@@ -1,10 +1,17 @@
 """How one exporter's items are delivered."""
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from pydantic import BaseModel
+
+from nat.data_models.delivery import DeliveryConfig, RetryConfig
+from nat.data_models.telemetry_exporter import BatchConfigMixin, DeliveryConfigMixin
 from nat.observability.delivery.retry import RetryPolicy
 
-__all__ = ["DeliveryOptions"]
+__all__ = ["DeliveryOptions", "configured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +27,8 @@ class DeliveryOptions:
         timeout_s: Seconds that one call may take; `None` sets no limit.
         retry: When a transient failure is tried again.
         shutdown_timeout_s: Seconds that the last flush may take; `None`: as long as whoever ends the exporter allows.
+        max_queue_size: Items that may wait to be sent, behind the pipeline; `None` leaves the bound to the whole lane.
+        drop_on_overflow: Beyond that, new items are dropped and counted; else what waits is sent at once.
 
     Raises:
         ValueError: A value is out of its range.
@@ -32,6 +41,8 @@ class DeliveryOptions:
     timeout_s: float | None = 60.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     shutdown_timeout_s: float | None = None
+    max_queue_size: int | None = None
+    drop_on_overflow: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -46,3 +57,61 @@ class DeliveryOptions:
             raise ValueError(f"flush_interval must be 0 or more seconds, got {self.flush_interval_s!r}")
         if self.shutdown_timeout_s is not None and not self.shutdown_timeout_s >= 0:
             raise ValueError(f"shutdown_timeout must be 0 or more seconds, got {self.shutdown_timeout_s!r}")
+
+
+def configured(options: DeliveryOptions, config: object, delivery: DeliveryConfig | None) -> DeliveryOptions:
+    """What an exporter asks for, with what its user has written: keys of the mixins, and before these the `delivery:` block.
+
+    Raises:
+        ValueError: The values do not go together.
+    """
+    changes: dict[str, Any] = {}
+    if isinstance(config, BatchConfigMixin):
+        changes |= _renamed(_written(config), _MIXIN_NAMES)
+    if isinstance(config, DeliveryConfigMixin):
+        changes |= _renamed(_written(config), _MIXIN_NAMES)
+        if "retries" in config.model_fields_set:
+            changes["retry"] = replace(options.retry, max_retries=config.retries)
+    if delivery is not None:
+        changes |= _renamed(_written(delivery), _BLOCK_NAMES)
+        changes |= _renamed(_written(delivery.batch), _BATCH_NAMES)
+        changes["retry"] = _retry(changes.get("retry", options.retry), delivery.retry)
+    return replace(options, **changes)
+
+
+_MIXIN_NAMES = {
+    "batch_size": "batch_size",
+    "flush_interval": "flush_interval_s",
+    "max_queue_size": "max_queue_size",
+    "drop_on_overflow": "drop_on_overflow",
+    "shutdown_timeout": "shutdown_timeout_s",
+    "timeout": "timeout_s",
+}
+_BLOCK_NAMES = {"timeout": "timeout_s", "concurrency": "concurrency"}
+_BATCH_NAMES = {"size": "batch_size", "interval": "flush_interval_s"}
+_RETRY_NAMES = {
+    "initial_interval": "initial_interval_s",
+    "multiplier": "multiplier",
+    "max_interval": "max_interval_s",
+    "randomization_factor": "jitter",
+    "max_elapsed_time": "max_elapsed_s",
+    "max_retries": "max_retries",
+}
+_MAY_BE_NULL = frozenset({"timeout_s", "max_retries"})  # elsewhere null says what saying nothing says
+
+
+def _retry(policy: RetryPolicy, config: RetryConfig) -> RetryPolicy:
+    changes = _renamed(_written(config), _RETRY_NAMES)
+    if changes.get("max_elapsed_s") == 0:
+        changes["max_elapsed_s"] = math.inf
+    return replace(policy, **changes)
+
+
+def _written(config: BaseModel) -> dict[str, Any]:
+    """The keys that a user has set, with their values."""
+    return {key: getattr(config, key) for key in type(config).model_fields if key in config.model_fields_set}
+
+
+def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    renamed = {names[key]: value for key, value in values.items() if key in names}
+    return {name: value for name, value in renamed.items() if value is not None or name in _MAY_BE_NULL}

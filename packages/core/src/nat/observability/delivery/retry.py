@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nat.data_models.delivery import RetryConfig
+
 __all__ = ["RetryPolicy"]
+
+_DEFAULT = {name: field.get_default(call_default_factory=True) for name, field in RetryConfig.model_fields.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +23,12 @@ class RetryPolicy:
         jitter: Share by which a wait varies, up and down.
     """
 
-    initial_interval_s: float = 1.0
-    multiplier: float = 1.5
-    max_interval_s: float = 30.0
-    max_elapsed_s: float = 300.0
-    max_retries: int | None = None
-    jitter: float = 0.5
+    initial_interval_s: float = _DEFAULT["initial_interval"]
+    multiplier: float = _DEFAULT["multiplier"]
+    max_interval_s: float = _DEFAULT["max_interval"]
+    max_elapsed_s: float = _DEFAULT["max_elapsed_time"]
+    max_retries: int | None = _DEFAULT["max_retries"]
+    jitter: float = _DEFAULT["randomization_factor"]
 
     def wait_s(
         self, attempts: int, elapsed_s: float, random: Callable[[], float], retry_after_s: float | None = None

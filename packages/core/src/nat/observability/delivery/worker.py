@@ -411,6 +411,13 @@ class Lane:
 
     def put(self, envelope: Envelope) -> None:
         """Take an output of the pipeline."""
+        if self._is_overfull(envelope.count):
+            if self._options.drop_on_overflow:
+                self._noise.warn("overflow", "%s: %s items wait to be sent already; new ones are lost",
+                                 self.name, self._options.max_queue_size)  # fmt: skip
+                self.drop("queue_full", envelope.count)
+                return
+            self._close_group()
         if self._options.takes_lists and not isinstance(envelope.value, list):
             self._add_to_group(envelope)
         else:
@@ -429,6 +436,14 @@ class Lane:
     def is_ready(self) -> bool:
         """Whether sending keeps up."""
         return len(self._send_queue) < self._options.concurrency
+
+    def _is_overfull(self, count: int) -> bool:
+        """Whether so many items more do not fit; a batching processor in the pipeline keeps the bound itself."""
+        limit, pipeline = self._options.max_queue_size, self._exporter.pipeline
+        if limit is None or (pipeline is not None and pipeline.has_batching):
+            return False
+        waiting = sum(envelope.count for envelope in chain(self._group, self._send_queue))
+        return waiting + count > limit
 
     # -- batch ---------------------------------------------------------------------------------------------------------
 

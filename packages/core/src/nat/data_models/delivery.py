@@ -1,0 +1,86 @@
+"""Configuration of delivery: the `delivery:` block, of one exporter or of all.
+
+```yaml
+general:
+  telemetry:
+    delivery: {timeout: 20}          # for all exporters
+    tracing:
+      backend:
+        _type: queue
+        delivery:                    # for this one; goes before, key by key
+          retry: {max_elapsed_time: 600}
+```
+"""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["BatchDeliveryConfig", "DeliveryConfig", "RetryConfig"]
+
+
+class _Block(BaseModel):
+    """A mapping whose keys count only where they are written; the others stay as the exporter has them."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True, allow_inf_nan=False)
+
+    def over(self, general: Self) -> Self:
+        """Return this block with what only `general` sets."""
+        changes: dict[str, Any] = {}
+        for key in self.model_fields_set:
+            mine, theirs = getattr(self, key), getattr(general, key)
+            is_nested = isinstance(mine, _Block) and isinstance(theirs, type(mine))
+            changes[key] = mine.over(theirs) if is_nested else mine
+        return general.model_copy(update=changes)
+
+
+class RetryConfig(_Block):
+    """When a failure that may pass is tried again; names and shape are those of the OpenTelemetry Collector.
+
+    Source: configretry of the Collector, `retry_on_failure`. Times are in seconds.
+    """
+
+    initial_interval: float = Field(default=1.0, gt=0, description="Seconds before the second attempt.")
+    multiplier: float = Field(default=1.5, ge=1, description="Factor from one wait to the next.")
+    max_interval: float = Field(default=30.0, gt=0, description="Longest wait in seconds.")
+    randomization_factor: float = Field(
+        default=0.5, ge=0, le=1, description="Share by which a wait varies, up and down."
+    )
+    max_elapsed_time: float = Field(
+        default=300.0, ge=0, description="Seconds from the first attempt after which an item is given up; 0: never."
+    )
+    max_retries: int | None = Field(
+        default=None, ge=0, description="Repetitions after which an item is given up; null: any number."
+    )
+
+
+class BatchDeliveryConfig(_Block):
+    """What is sent at once."""
+
+    size: int | None = Field(
+        default=None, ge=1, description="Items that are handed over together at most; 100 unless the exporter says."
+    )
+    interval: float | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds that an item waits for more to come, where the exporter takes lists; 0: no wait.",
+    )
+
+
+class DeliveryConfig(_Block):
+    """How items get to a backend. A key that is not written stays as the exporter has it."""
+
+    timeout: float | None = Field(
+        default=60.0, gt=0, description="Seconds that one attempt to send may take; null: no limit."
+    )
+    retry: RetryConfig = Field(default_factory=RetryConfig, description="When a failure that may pass is tried again.")
+    concurrency: int | None = Field(
+        default=None,
+        ge=1,
+        description="Attempts at the same time; 1 for exporters of steps, 8 for exporters of spans. 1 keeps the order.",
+    )
+    batch: BatchDeliveryConfig = Field(default_factory=BatchDeliveryConfig, description="What is sent at once.")
+    loop: Literal["shared", "own"] | None = Field(
+        default=None,
+        description="The event loop it lives on: shared with others, or its own; own unless this project ships it.",
+    )
