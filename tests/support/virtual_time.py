@@ -5,7 +5,7 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["run"]
+__all__ = ["now", "run", "settle"]
 
 T = TypeVar("T")
 
@@ -36,3 +36,14 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in virtual time, which begins at 0."""
     with asyncio.Runner(loop_factory=_Loop) as runner:
         return runner.run(coroutine)
+
+
+def now() -> float:
+    """Virtual seconds since the beginning."""
+    return asyncio.get_running_loop().time()
+
+
+async def settle() -> None:
+    """Let everything happen that needs no time to pass."""
+    for _ in range(100):
+        await asyncio.sleep(0)

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["BatchDeliveryConfig", "DeliveryConfig", "RetryConfig"]
+__all__ = ["BatchDeliveryConfig", "BreakerConfig", "DeliveryConfig", "RetryConfig"]
 
 
 class _Block(BaseModel):
@@ -54,11 +54,27 @@ class RetryConfig(_Block):
     )
 
 
+class BreakerConfig(_Block):
+    """When a backend that fails again and again is left alone."""
+
+    failures: int = Field(
+        default=10, ge=0, description="Failures in a row, of those that may pass, that stop all attempts; 0: none do."
+    )
+    open_for: float = Field(
+        default=30.0, gt=0, description="Seconds without attempts; then one is made, and the others follow if it works."
+    )
+
+
 class BatchDeliveryConfig(_Block):
     """What is sent at once."""
 
     size: int | None = Field(
         default=None, ge=1, description="Items that are handed over together at most; 100 unless the exporter says."
+    )
+    bytes: int | None = Field(
+        default=None,
+        ge=1024,
+        description="Bytes that are handed over together at most, before encoding; null: no limit.",
     )
     interval: float | None = Field(
         default=None,
@@ -80,6 +96,14 @@ class DeliveryConfig(_Block):
         description="Attempts at the same time; 1 for exporters of steps, 8 for exporters of spans. 1 keeps the order.",
     )
     batch: BatchDeliveryConfig = Field(default_factory=BatchDeliveryConfig, description="What is sent at once.")
+    max_item_bytes: int | None = Field(
+        default=None,
+        ge=1024,
+        description="Bytes of one item at most, before encoding; a larger one has its biggest texts cut. null: no limit.",
+    )
+    breaker: BreakerConfig = Field(
+        default_factory=BreakerConfig, description="When a backend that fails again and again is left alone."
+    )
     loop: Literal["shared", "own"] | None = Field(
         default=None,
         description="The event loop it lives on: shared with others, or its own; own unless this project ships it.",

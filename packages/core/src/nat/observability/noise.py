@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import PurePath
 
-__all__ = ["Noise", "raised"]
+__all__ = ["Noise", "Outage", "raised"]
 
 _INTERVAL_S = 60.0
 
@@ -38,6 +38,59 @@ class Noise:
             message += " (and %d more since the last message)"
             args = (*args, kept_back)
         self._log.warning(message, *args)
+
+
+class Outage:
+    """Says that sending begins to fail, once a minute that it still does, and that the backend answers again.
+
+    A second outage within a minute of the last message is not announced, and neither is its end.
+
+    Args:
+        log: Where to.
+        name: Who fails.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, log: logging.Logger, name: str, clock: Callable[[], float]) -> None:
+        self._log = log
+        self._name = name
+        self._clock = clock
+        self._said_at = -_INTERVAL_S
+        self._since: float | None = None
+        self._is_announced = False
+        self._attempts = 0
+        self._waiting = 0
+
+    def failed(self, cause: object, waiting: int, next_s: float) -> None:
+        """An attempt has failed for `cause`; `waiting` items are on their way, and the next attempt comes in `next_s`."""
+        now = self._clock()
+        since = self._since
+        if since is None:
+            self._since, self._attempts, self._waiting, self._is_announced = now, 0, 0, False
+        self._attempts += 1
+        self._waiting = max(self._waiting, waiting)
+        if now - self._said_at < _INTERVAL_S:
+            return
+        self._said_at, self._is_announced = now, True
+        if since is None:
+            self._log.warning(
+                "%s: export failed (%s); %d items wait and are sent again in %.1f s",
+                self._name, cause, waiting, next_s,
+            )  # fmt: skip
+        else:
+            self._log.warning(
+                "%s: export still fails (%s), for %.0f s now: %d attempts, %d items wait; the next attempt is in %.1f s",
+                self._name, cause, now - since, self._attempts, waiting, next_s,
+            )  # fmt: skip
+
+    def ended(self) -> None:
+        """An attempt has got an answer."""
+        if self._since is not None and self._is_announced:
+            self._log.warning(
+                "%s: the backend answers again after %.1f s and %d failed attempts; up to %d items waited",
+                self._name, self._clock() - self._since, self._attempts, self._waiting,
+            )  # fmt: skip
+        self._since = None
 
 
 def raised(exc: BaseException) -> str:

@@ -32,15 +32,21 @@ class Envelope:
         count: How many accepted items it stands for.
         run: The run it belongs to; `None` if it mixes runs.
         sequence: Its number among what the lane sends, from 1; 0 before that.
+        counts: For a list, how many accepted items each of its items stands for, if that is known.
+        size_bytes: What it carries, if that was measured.
+        was_cut: Whether it was refused as too large and has had its texts cut.
     """
 
-    __slots__ = ("count", "run", "sequence", "value")
+    __slots__ = ("count", "counts", "run", "sequence", "size_bytes", "value", "was_cut")
 
     def __init__(self, value: Any, run: Run | None, count: int = 1) -> None:
         self.value = value
         self.run = run
         self.count = count
         self.sequence = 0
+        self.counts: list[int] | None = None
+        self.size_bytes = 0
+        self.was_cut = False
 
 
 class Outlet(Protocol):

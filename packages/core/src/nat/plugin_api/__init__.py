@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         DeliveryConfigMixin,
         TelemetryExporterBaseConfig,
     )
-    from nat.observability.delivery.errors import PermanentExportError, TransientExportError
+    from nat.observability.delivery.errors import ItemTooLargeError, PermanentExportError, TransientExportError
     from nat.observability.exporter.base_exporter import BaseExporter, IsolatedAttribute
     from nat.observability.exporter.processing_exporter import ProcessingExporter
     from nat.observability.exporter.raw_exporter import RawExporter
@@ -43,6 +43,7 @@ _HOMES = {
     "BatchConfigMixin": "nat.data_models.telemetry_exporter",
     "DeliveryConfigMixin": "nat.data_models.telemetry_exporter",
     "TelemetryExporterBaseConfig": "nat.data_models.telemetry_exporter",
+    "ItemTooLargeError": "nat.observability.delivery.errors",
     "PermanentExportError": "nat.observability.delivery.errors",
     "TransientExportError": "nat.observability.delivery.errors",
     "BaseExporter": "nat.observability.exporter.base_exporter",
@@ -70,6 +71,7 @@ __all__ = [
     "IntermediateStepSerializer",
     "IntermediateStepType",
     "IsolatedAttribute",
+    "ItemTooLargeError",
     "PermanentExportError",
     "ProcessingExporter",
     "Processor",

@@ -2,9 +2,16 @@
 
 import asyncio
 import errno
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
 
-__all__ = ["ExportFailure", "PermanentExportError", "TransientExportError", "classify"]
+__all__ = ["ExportFailure", "ItemTooLargeError", "PermanentExportError", "TransientExportError", "classify"]
+
+_TOO_LARGE_HTTP = 413
 
 _TRANSIENT_HTTP = frozenset({408, 425, 429, *range(500, 600)})
 _TRANSIENT_ERRNO = frozenset(
@@ -29,6 +36,10 @@ class PermanentExportError(Exception):
     """The backend will never take this item: one attempt, no more."""
 
 
+class ItemTooLargeError(PermanentExportError):
+    """The backend takes no request of that size: a list is sent in halves, a single item once more with its texts cut."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExportFailure:
     """One failed attempt.
@@ -38,39 +49,52 @@ class ExportFailure:
         cause: Class of the error, for logs; without the message, which may quote the payload.
         detail: The message of an error whose author meant it for logs, else empty.
         retry_after_s: Seconds before which the backend wants no further attempt.
+        is_too_large: Whether less at once might be taken.
     """
 
     is_transient: bool
     cause: str
     detail: str = ""
     retry_after_s: float | None = None
+    is_too_large: bool = False
 
     def __str__(self) -> str:
         return f"{self.cause}: {self.detail}" if self.detail else self.cause
 
 
-def classify(exc: BaseException) -> ExportFailure:
+def classify(exc: BaseException, now: Callable[[], float] = time.time) -> ExportFailure:
     """What a raised exception means for the item.
 
-    Connection errors, timeouts and plain client errors with HTTP status 408, 425, 429 or 5xx are transient. What is not known
-    is permanent. An error that wraps another one (a retry library's) is classed by the innermost it names as its cause.
+    Connection errors, timeouts and plain client errors with HTTP status 408, 425, 429 or 5xx are transient; how long to wait is
+    read from their `Retry-After`. What is not known is permanent. An error that wraps another one (a retry library's) is
+    classed by the innermost it names as its cause.
+
+    Args:
+        exc: What was raised.
+        now: Seconds since the epoch, for a `Retry-After` that is a date.
     """
-    if isinstance(exc, TransientExportError):
-        return ExportFailure(True, type(exc).__name__, str(exc), exc.retry_after_s)
-    if isinstance(exc, PermanentExportError):
-        return ExportFailure(False, type(exc).__name__, str(exc))
     cause = type(exc).__name__
+    if isinstance(exc, TransientExportError):
+        return ExportFailure(True, cause, str(exc), exc.retry_after_s)
+    if isinstance(exc, PermanentExportError):
+        return ExportFailure(False, cause, str(exc), is_too_large=isinstance(exc, ItemTooLargeError))
     status = _http_status(exc)
     if status is not None:
-        return ExportFailure(status in _TRANSIENT_HTTP, cause, f"HTTP {status}")
+        return ExportFailure(
+            is_transient=status in _TRANSIENT_HTTP,
+            cause=cause,
+            detail=f"HTTP {status}{_from_where(exc)}",
+            retry_after_s=_retry_after_s(exc, now),
+            is_too_large=status == _TOO_LARGE_HTTP,
+        )
     if isinstance(exc, TimeoutError | asyncio.TimeoutError | ConnectionError):
         return ExportFailure(True, cause)
     if isinstance(exc, OSError):
         is_client_error = not type(exc).__module__.startswith("builtins") or exc.errno in _TRANSIENT_ERRNO
         return ExportFailure(is_client_error, cause, exc.strerror or "")
     if exc.__cause__ is not None and exc.__cause__ is not exc:
-        inner = classify(exc.__cause__)
-        return ExportFailure(inner.is_transient, cause, str(inner), inner.retry_after_s)
+        inner = classify(exc.__cause__, now)
+        return ExportFailure(inner.is_transient, cause, str(inner), inner.retry_after_s, inner.is_too_large)
     return ExportFailure(False, cause)
 
 
@@ -82,3 +106,44 @@ def _http_status(exc: BaseException) -> int | None:
             if isinstance(status, int) and 100 <= status <= 599:
                 return int(status)
     return None
+
+
+def _retry_after_s(exc: BaseException, now: Callable[[], float]) -> float | None:
+    """`Retry-After` of the answer, as seconds or as a date (RFC 9110, 10.2.3); `None` without one that can be read."""
+    for holder in (exc, getattr(exc, "response", None)):
+        value = _header(getattr(holder, "headers", None), "Retry-After")
+        if value is None:
+            continue
+        if value.isascii() and value.isdigit():
+            return float(value)
+        try:
+            return max(parsedate_to_datetime(value).timestamp() - now(), 0.0)
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return None
+
+
+def _header(headers: Any, name: str) -> str | None:
+    """A header of any client's mapping, whether or not that minds upper and lower case."""
+    try:
+        for key in (name, name.lower()):
+            value = headers.get(key)
+            if isinstance(value, str):
+                return value.strip()
+    except (AttributeError, TypeError):
+        return None
+    return None
+
+
+def _from_where(exc: BaseException) -> str:
+    """Scheme, host and port that a client's error names: path, query and user may hold keys."""
+    for name in ("request_info", "response", "request"):
+        try:
+            url = getattr(getattr(exc, name, None), "url", None)
+            parts = urlsplit(str(url)) if url is not None else None
+            if parts is not None and parts.hostname:
+                port = "" if parts.port is None else f":{parts.port}"
+                return f" from {parts.scheme}://{parts.hostname}{port}"
+        except (RuntimeError, ValueError):  # httpx raises for a request that was not set
+            continue
+    return ""

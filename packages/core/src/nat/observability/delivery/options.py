@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from nat.data_models.delivery import DeliveryConfig, RetryConfig
 from nat.data_models.telemetry_exporter import BatchConfigMixin, DeliveryConfigMixin
+from nat.observability.delivery.breaker import BreakerPolicy
 from nat.observability.delivery.retry import RetryPolicy
 
 __all__ = ["DeliveryOptions", "configured"]
@@ -28,7 +29,10 @@ class DeliveryOptions:
         retry: When a transient failure is tried again.
         shutdown_timeout_s: Seconds that the last flush may take; `None`: as long as whoever ends the exporter allows.
         max_queue_size: Items that may wait to be sent, behind the pipeline; `None` leaves the bound to the whole lane.
+        breaker: When attempts stop for a while.
         drop_on_overflow: Beyond that, new items are dropped and counted; else what waits is sent at once.
+        batch_bytes: Bytes of one call of `export_processed`, before encoding; `None` sets no limit.
+        max_item_bytes: Bytes of one item, before encoding; `None` sets no limit.
 
     Raises:
         ValueError: A value is out of its range.
@@ -40,9 +44,17 @@ class DeliveryOptions:
     concurrency: int = 1
     timeout_s: float | None = 60.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     shutdown_timeout_s: float | None = None
     max_queue_size: int | None = None
     drop_on_overflow: bool = False
+    batch_bytes: int | None = None
+    max_item_bytes: int | None = None
+
+    @property
+    def item_limit_bytes(self) -> int | None:
+        """Bytes that one item may have; `None` sets no limit."""
+        return min((limit for limit in (self.batch_bytes, self.max_item_bytes) if limit is not None), default=None)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -76,6 +88,7 @@ def configured(options: DeliveryOptions, config: object, delivery: DeliveryConfi
         changes |= _renamed(_written(delivery), _BLOCK_NAMES)
         changes |= _renamed(_written(delivery.batch), _BATCH_NAMES)
         changes["retry"] = _retry(changes.get("retry", options.retry), delivery.retry)
+        changes["breaker"] = replace(options.breaker, **_renamed(_written(delivery.breaker), _BREAKER_NAMES))
     return replace(options, **changes)
 
 
@@ -87,8 +100,9 @@ _MIXIN_NAMES = {
     "shutdown_timeout": "shutdown_timeout_s",
     "timeout": "timeout_s",
 }
-_BLOCK_NAMES = {"timeout": "timeout_s", "concurrency": "concurrency"}
-_BATCH_NAMES = {"size": "batch_size", "interval": "flush_interval_s"}
+_BLOCK_NAMES = {"timeout": "timeout_s", "concurrency": "concurrency", "max_item_bytes": "max_item_bytes"}
+_BATCH_NAMES = {"size": "batch_size", "bytes": "batch_bytes", "interval": "flush_interval_s"}
+_BREAKER_NAMES = {"failures": "failures", "open_for": "open_for_s"}
 _RETRY_NAMES = {
     "initial_interval": "initial_interval_s",
     "multiplier": "multiplier",
@@ -97,7 +111,9 @@ _RETRY_NAMES = {
     "max_elapsed_time": "max_elapsed_s",
     "max_retries": "max_retries",
 }
-_MAY_BE_NULL = frozenset({"timeout_s", "max_retries"})  # elsewhere null says what saying nothing says
+_MAY_BE_NULL = frozenset(
+    {"timeout_s", "max_retries", "max_item_bytes", "batch_bytes"}
+)  # elsewhere null says what saying nothing says
 
 
 def _retry(policy: RetryPolicy, config: RetryConfig) -> RetryPolicy:

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import logging
+import math
 import random
 import threading
 import time
@@ -11,11 +12,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from itertools import chain
 from typing import Any, Literal, Protocol
 
+from nat.observability.delivery.breaker import Breaker
 from nat.observability.delivery.errors import ExportFailure, classify
 from nat.observability.delivery.options import DeliveryOptions
+from nat.observability.delivery.sizes import UNKNOWN_LIMIT_BYTES, size_of, truncated
 from nat.observability.events import CapturedStep, Run
 from nat.observability.ledger import Ledger
-from nat.observability.noise import Noise, raised
+from nat.observability.noise import Noise, Outage, raised
 from nat.observability.pipeline import Envelope, Pipeline
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import described_copy
@@ -118,6 +121,10 @@ class Lane:
         self._clock = clock
         self._jitter = jitter
         self._noise = Noise(_log, clock)
+        self._outage = Outage(_log, name, clock)
+        self._breaker = Breaker(options.breaker)
+        self._not_before_s = -math.inf
+        self._nudge = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id = 0
         self._wake = asyncio.Event()
@@ -130,7 +137,8 @@ class Lane:
         self._group: list[Envelope] = []
         self._group_timer: asyncio.TimerHandle | None = None
         self._send_queue: deque[Envelope] = deque()
-        self._unsent: dict[int, None] = {}
+        self._group_bytes = 0
+        self._unsent: dict[int, int] = {}
         self._sequence = 0
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._senders: dict[asyncio.Task[None], deque[Envelope]] = {}
@@ -140,7 +148,7 @@ class Lane:
         self._context = contextvars.copy_context()
         self._accepts_on_submit = exporter.takes == "steps" and exporter.has_own_export and exporter.gives_spans
         self._offer_lock = threading.Lock()
-        self._closing = asyncio.Event()
+        self._is_closing = False
         self._refuse_reason = ""
         self._is_exporting = False
         self._is_flushing_copies = False
@@ -222,7 +230,8 @@ class Lane:
     async def _close(self, timeout_s: float, reason: str) -> None:
         with self._offer_lock:
             self._refuse_reason = reason
-        self._closing.set()
+        self._is_closing = True
+        self._wake_pauses()
         pipeline = self._exporter.pipeline
         try:
             async with asyncio.timeout(timeout_s):
@@ -418,10 +427,14 @@ class Lane:
                 self.drop("queue_full", envelope.count)
                 return
             self._close_group()
+        fitted = envelope if self._options.item_limit_bytes is None else self._fitted(envelope)
+        if fitted is None:
+            return
         if self._options.takes_lists and not isinstance(envelope.value, list):
-            self._add_to_group(envelope)
+            self._add_to_group(fitted)
         else:
-            self._queue(envelope)
+            for part in self._within_bytes(fitted):
+                self._queue(part)
 
     def resume(self, envelope: Envelope, index: int) -> None:
         """Go on with an item that a processor gave by itself, at the processor of that index."""
@@ -448,7 +461,11 @@ class Lane:
     # -- batch ---------------------------------------------------------------------------------------------------------
 
     def _add_to_group(self, envelope: Envelope) -> None:
+        limit = self._options.batch_bytes
+        if limit is not None and self._group_bytes + envelope.size_bytes > limit:
+            self._close_group()
         self._group.append(envelope)
+        self._group_bytes += envelope.size_bytes
         if len(self._group) >= self._options.batch_size:
             self._close_group()
         elif self._group_timer is None and self._options.flush_interval_s > 0 and self._loop is not None:
@@ -459,16 +476,65 @@ class Lane:
             self._group_timer.cancel()
             self._group_timer = None
         if self._group:
-            group, self._group = self._group, []
-            values = [envelope.value for envelope in group]
-            self._queue(Envelope(values, None, sum(envelope.count for envelope in group)))
+            group, self._group, self._group_bytes = self._group, [], 0
+            counts = [envelope.count for envelope in group]
+            whole = Envelope([envelope.value for envelope in group], None, sum(counts))
+            whole.counts = counts
+            self._queue(whole)
+
+    def _fitted(self, envelope: Envelope) -> Envelope | None:
+        """The envelope with the texts of items that are over the limit cut; `None` if nothing of it fits."""
+        if not isinstance(envelope.value, list):
+            envelope.value, envelope.size_bytes = self._within_limit(envelope.value)
+            if envelope.value is _TOO_LARGE:
+                self._drop_too_large(envelope.count)
+                return None
+            return envelope
+        kept: list[Any] = []
+        counts: list[int] = []
+        for item, count in zip(envelope.value, _counts(envelope), strict=True):
+            fitted, size_bytes = self._within_limit(item)
+            if fitted is _TOO_LARGE:
+                self._drop_too_large(count)
+                continue
+            kept.append(fitted)
+            counts.append(count)
+            envelope.size_bytes += size_bytes
+        envelope.value, envelope.counts, envelope.count = kept, counts, sum(counts)
+        return envelope if kept else None
+
+    def _within_limit(self, item: Any) -> tuple[Any, int]:
+        """The item, cut if it is over the limit, and its size; `_TOO_LARGE` if no cutting helps."""
+        limit, size = self._options.item_limit_bytes, size_of(item)
+        if limit is None or size <= limit:
+            return item, size
+        cut = truncated(item, limit)
+        if cut is None:
+            return _TOO_LARGE, size
+        self._noise.warn("cut", "%s: an item of %d bytes is over the limit of %d; its biggest texts are cut",
+                         self.name, size, limit)  # fmt: skip
+        return cut, limit
+
+    def _drop_too_large(self, count: int) -> None:
+        self._noise.warn("too_large", "%s: an item is too large, also with its texts cut, and is lost", self.name)
+        self.drop("too_large", count)
+
+    def _within_bytes(self, envelope: Envelope) -> list[Envelope]:
+        """The envelope, or a list's parts that are each within `batch_bytes`."""
+        limit = self._options.batch_bytes
+        if limit is None or envelope.size_bytes <= limit or not isinstance(envelope.value, list):
+            return [envelope]
+        first, second = _halves(envelope)
+        for half in (first, second):
+            half.size_bytes = size_of(half.value)
+        return [*self._within_bytes(first), *self._within_bytes(second)]
 
     # -- deliver -------------------------------------------------------------------------------------------------------
 
     def _queue(self, envelope: Envelope) -> None:
         self._sequence += 1
         envelope.sequence = self._sequence
-        self._unsent[envelope.sequence] = None
+        self._unsent[envelope.sequence] = 1
         state = None if envelope.run is None else self._runs.get(envelope.run)
         if state is not None:
             state.in_flight += 1
@@ -508,17 +574,27 @@ class Lane:
     async def _deliver(self, exporter: LaneExporter, chunk: deque[Envelope]) -> None:
         """Send the first of the chunk, again while its failure is transient, until it has met its fate."""
         envelope = chunk[0]
-        attempts, started = 0, self._clock()
+        attempts, started = 0, 0.0
         while True:
+            await self._wait_for_admission()
+            started = started if attempts else self._clock()
             attempts += 1
             failure = await self._attempt(exporter, envelope)
             if self._is_over:
                 chunk.clear()  # too late: it has been counted as lost
                 return
+            self._learn(failure)
             if failure is None:
                 chunk.popleft()
                 self.ledger.deliver(envelope.count)
                 break
+            if failure.is_too_large:
+                chunk.popleft()
+                parts = self._smaller(envelope, failure)
+                chunk.extendleft(reversed(parts))
+                if not parts:
+                    break
+                return
             wait_s = None
             if failure.is_transient:
                 elapsed_s = self._clock() - started
@@ -527,25 +603,83 @@ class Lane:
                 chunk.popleft()
                 self._give_up(envelope, failure, attempts)
                 break
-            self._noise.warn(
-                "retry", "%s: export failed (%s); %d items are sent again in %.1f s",
-                self.name, failure, envelope.count, wait_s,
-            )  # fmt: skip
+            self._outage.failed(failure, self.ledger.pending, max(wait_s, self._breaker.wait_s(self._clock())))
             if self._options.concurrency > 1:
                 self._give_back(chunk)
             await self._pause(wait_s)
         self._sent(envelope)
 
-    async def _pause(self, wait_s: float) -> None:
-        """Wait; the beginning of the shutdown cuts a wait short, since nobody knows whether there is a later."""
-        if self._closing.is_set():
-            await asyncio.sleep(wait_s)
+    async def _wait_for_admission(self) -> None:
+        """Return when the backend may be asked: not before it wants to be, and not while the breaker is open.
+
+        The beginning of the shutdown opens the way past the breaker, since nobody knows whether there is a later.
+        """
+        while True:
+            now = self._clock()
+            if now < self._not_before_s:
+                await asyncio.sleep(self._not_before_s - now)
+                continue
+            wait_s = 0.0 if self._is_closing else self._breaker.wait_s(now)
+            if wait_s == 0:
+                self._breaker = self._breaker.began()
+                return
+            await self._pause(wait_s)
+
+    def _learn(self, failure: ExportFailure | None) -> None:
+        """Draw from one answer what holds for all attempts of the lane."""
+        now = self._clock()
+        if failure is not None and failure.retry_after_s is not None and failure.is_transient:
+            self._not_before_s = max(self._not_before_s, now + failure.retry_after_s)
+        if failure is not None and failure.is_transient:
+            was_probing = self._breaker.is_probing
+            self._breaker = self._breaker.failed(now)
+            if was_probing:
+                self._wake_pauses()
             return
+        was_closed = self._breaker.state == "closed"
+        self._breaker = self._breaker.succeeded()
+        self._outage.ended()
+        if not was_closed:
+            self._wake_pauses()
+
+    async def _pause(self, wait_s: float) -> None:
+        """Wait; `_wake_pauses` cuts it short."""
+        nudge = self._nudge
         try:
-            async with asyncio.timeout(wait_s):
-                await self._closing.wait()
+            async with asyncio.timeout(None if wait_s == math.inf else wait_s):
+                await nudge.wait()
         except TimeoutError:
             return
+
+    def _wake_pauses(self) -> None:
+        """End all pauses that have begun: the breaker has changed, or the shutdown begins."""
+        self._nudge.set()
+        self._nudge = asyncio.Event()
+
+    def _smaller(self, envelope: Envelope, failure: ExportFailure) -> list[Envelope]:
+        """What to send instead of what is too large: halves of a list, an item with its texts cut; nothing if it is lost."""
+        value = envelope.value
+        if isinstance(value, list) and len(value) > 1:
+            self._noise.warn(
+                "halved", "%s: %s: %d items at once are too large and are sent in halves; lower delivery.batch.size, or "
+                "set delivery.batch.bytes", self.name, failure, len(value),
+            )  # fmt: skip
+            self._unsent[envelope.sequence] += 1
+            state = None if envelope.run is None else self._runs.get(envelope.run)
+            if state is not None:
+                state.in_flight += 1
+            return list(_halves(envelope))
+        item = value[0] if isinstance(value, list) else value
+        size = size_of(item)
+        limit = min(UNKNOWN_LIMIT_BYTES, size // 2)
+        cut = None if envelope.was_cut else truncated(item, limit)
+        if cut is None:
+            self._drop_too_large(envelope.count)
+            return []
+        self._noise.warn("cut", "%s: %s: an item of %d bytes is too large; its biggest texts are cut and it is sent again",
+                         self.name, failure, size)  # fmt: skip
+        envelope.value, envelope.was_cut = [cut] if isinstance(value, list) else cut, True
+        return [envelope]
 
     async def _attempt(self, exporter: LaneExporter, envelope: Envelope) -> ExportFailure | None:
         try:
@@ -578,7 +712,11 @@ class Lane:
 
     def _sent(self, envelope: Envelope) -> None:
         """An envelope has met its fate."""
-        self._unsent.pop(envelope.sequence, None)
+        left = self._unsent.get(envelope.sequence, 1) - 1
+        if left:
+            self._unsent[envelope.sequence] = left
+        else:
+            self._unsent.pop(envelope.sequence, None)
         if envelope.run is not None:
             state = self._runs.get(envelope.run)
             if state is not None:
@@ -643,3 +781,26 @@ class Lane:
         task = self._loop.create_task(coroutine, context=context)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+_TOO_LARGE = object()
+
+
+def _counts(envelope: Envelope) -> list[int]:
+    """How many accepted items each item of a list stands for; where nobody has said, they are spread evenly."""
+    length = len(envelope.value)
+    if envelope.counts is not None and len(envelope.counts) == length:
+        return envelope.counts
+    share, rest = divmod(envelope.count, length)
+    return [share + (index < rest) for index in range(length)]
+
+
+def _halves(envelope: Envelope) -> tuple[Envelope, Envelope]:
+    """A list's two halves, in order; they keep its place among what is sent."""
+    counts, middle = _counts(envelope), len(envelope.value) // 2
+    halves = []
+    for part in (slice(None, middle), slice(middle, None)):
+        half = Envelope(envelope.value[part], envelope.run, sum(counts[part]))
+        half.counts, half.sequence = counts[part], envelope.sequence
+        halves.append(half)
+    return halves[0], halves[1]
