@@ -25,6 +25,7 @@ from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.observability.delivery.intake import Drained, Intake
 from nat.observability.delivery.loop_thread import LoopThread
 from nat.observability.delivery.options import configured
+from nat.observability.delivery.watch import loop_watcher
 from nat.observability.delivery.worker import SHUTDOWN_TIMEOUT_S, Lane
 from nat.observability.events import (
     CapturedError,
@@ -466,6 +467,7 @@ class _Slot:
         if self._owns_thread:
             self._thread = LoopThread(f"nat {self.entry.name}")
             self._thread.start()
+        loop_watcher.add(self._thread, self.entry.name)
         self._life = self._thread.call(self._live())
 
     def give(self, drained: Drained) -> None:
@@ -499,6 +501,8 @@ class _Slot:
             _log.warning("%s: did not stop before the deadline and is left behind", self._label)
         if self.state is not ExporterState.DISABLED:
             self.state = ExporterState.STOPPED
+        if self._thread is not None:
+            loop_watcher.remove(self._thread, self.entry.name)
         if self._owns_thread and self._thread is not None:
             self._thread.stop()
         self._thread = None

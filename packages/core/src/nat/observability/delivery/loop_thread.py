@@ -40,6 +40,16 @@ class LoopThread:
         self._thread.start()
 
     @property
+    def name(self) -> str:
+        """Of the thread."""
+        return self._thread.name
+
+    @property
+    def ident(self) -> int | None:
+        """The thread's identifier; `None` before `start`."""
+        return self._thread.ident
+
+    @property
     def is_current(self) -> bool:
         """Whether the caller runs on this thread."""
         return threading.current_thread() is self._thread
