@@ -2,10 +2,10 @@
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["now", "run", "settle"]
+__all__ = ["now", "run", "settle", "sleep", "until"]
 
 T = TypeVar("T")
 
@@ -47,3 +47,14 @@ async def settle() -> None:
     """Let everything happen that needs no time to pass."""
     for _ in range(100):
         await asyncio.sleep(0)
+
+
+async def sleep(seconds: float) -> None:
+    """Let time pass."""
+    await asyncio.sleep(seconds)
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    """Let time pass, a tenth of a second at a time, until something is true."""
+    while not is_true():
+        await sleep(0.1)

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nat.data_models.delivery import DeliveryConfig
     from nat.observability.api import Step, StepKind, Telemetry, carry_context, observe, step
+    from nat.observability.delivery.metrics import HistogramReading, Measurement
     from nat.observability.manager import ExporterStatus, RunScope, TelemetryStatus
 
 __all__ = [
     "DeliveryConfig",
     "ExporterStatus",
+    "HistogramReading",
+    "Measurement",
     "RunScope",
     "Step",
     "StepKind",
@@ -21,13 +24,17 @@ __all__ = [
     "step",
 ]
 
-_OF_MANAGER = {"ExporterStatus", "RunScope", "TelemetryStatus"}
+_HOMES = {
+    "DeliveryConfig": "nat.data_models.delivery",
+    "ExporterStatus": "nat.observability.manager",
+    "HistogramReading": "nat.observability.delivery.metrics",
+    "Measurement": "nat.observability.delivery.metrics",
+    "RunScope": "nat.observability.manager",
+    "TelemetryStatus": "nat.observability.manager",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "DeliveryConfig":
-        return getattr(import_module("nat.data_models.delivery"), name)
-    home = "manager" if name in _OF_MANAGER else "api"
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(import_module(_HOMES.get(name, "nat.observability.api")), name)

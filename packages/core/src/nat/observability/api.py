@@ -24,6 +24,7 @@ from nat.observability.snapshot import snapshot
 if TYPE_CHECKING:
     from nat.data_models.delivery import DeliveryConfig
     from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+    from nat.observability.delivery.metrics import Measurement
     from nat.observability.manager import RunScope, TelemetryStatus
     from nat.observability.registry import ExporterEntry
 
@@ -151,6 +152,10 @@ class Telemetry:
     def status(self) -> "TelemetryStatus":
         """What every exporter is doing, and what became of everything it accepted."""
         return self._manager.status()
+
+    def metrics(self) -> "list[Measurement]":
+        """What every exporter has counted and measured, under OpenTelemetry's names for SDK self-observation."""
+        return self._manager.metrics()
 
     def close(self, timeout: float | None = None) -> "TelemetryStatus":
         """Deliver what waits and stop the exporters; blocks, `timeout` seconds at most for all together. Idempotent."""

@@ -24,9 +24,10 @@ from nat.data_models.intermediate_step import ROOT_PARENT_ID, IntermediateStepTy
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.observability.delivery.intake import Drained, Intake
 from nat.observability.delivery.loop_thread import LoopThread
+from nat.observability.delivery.metrics import LaneMetrics, Measurement, measurements
 from nat.observability.delivery.options import configured
 from nat.observability.delivery.watch import loop_watcher
-from nat.observability.delivery.worker import SHUTDOWN_TIMEOUT_S, Lane
+from nat.observability.delivery.worker import MAX_PENDING, SHUTDOWN_TIMEOUT_S, Lane
 from nat.observability.events import (
     CapturedError,
     CapturedStep,
@@ -191,6 +192,11 @@ class TelemetryManager:
         steps, spans = self._intake.waiting()
         refused = (self._intake.refused_steps, self._intake.refused_spans)
         return TelemetryStatus({name: slot.status((steps, spans), refused) for name, slot in self._slots.items()})
+
+    def metrics(self) -> list[Measurement]:
+        """What every exporter has counted and measured."""
+        status = self.status().exporters
+        return [measurement for name, slot in self._slots.items() for measurement in slot.metrics(status[name])]
 
     # -- capture -------------------------------------------------------------------------------------------------------
 
@@ -528,6 +534,18 @@ class _Slot:
                 state=self.state,
                 reason=self.reason,
             )
+
+    def metrics(self, counts: Counts) -> list[Measurement]:
+        """Its metrics, for a reading of its counts."""
+        lane = self._lane
+        return measurements(
+            counts,
+            LaneMetrics() if lane is None else lane.metrics,
+            name=self.entry.name,
+            type_name=self.entry.registration.type_name,
+            item="step" if self._takes_steps else "span",
+            capacity=MAX_PENDING,
+        )
 
     def required_problem(self) -> Problem:
         """Why a start that requires it fails."""

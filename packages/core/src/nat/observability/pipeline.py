@@ -35,9 +35,10 @@ class Envelope:
         counts: For a list, how many accepted items each of its items stands for, if that is known.
         size_bytes: What it carries, if that was measured.
         was_cut: Whether it was refused as too large and has had its texts cut.
+        ready_at_s: When it was ready to be sent, on the lane's clock; `None` before, and once an attempt has been made.
     """
 
-    __slots__ = ("count", "counts", "run", "sequence", "size_bytes", "value", "was_cut")
+    __slots__ = ("count", "counts", "ready_at_s", "run", "sequence", "size_bytes", "value", "was_cut")
 
     def __init__(self, value: Any, run: Run | None, count: int = 1) -> None:
         self.value = value
@@ -47,6 +48,7 @@ class Envelope:
         self.counts: list[int] | None = None
         self.size_bytes = 0
         self.was_cut = False
+        self.ready_at_s: float | None = None
 
 
 class Outlet(Protocol):

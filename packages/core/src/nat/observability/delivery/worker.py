@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 from nat.observability.delivery.breaker import Breaker
 from nat.observability.delivery.errors import ExportFailure, classify
+from nat.observability.delivery.metrics import LaneMetrics
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.sizes import UNKNOWN_LIMIT_BYTES, size_of, truncated
 from nat.observability.events import CapturedStep, Run
@@ -24,7 +25,7 @@ from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import described_copy
 from nat.observability.step_models import to_intermediate_step
 
-__all__ = ["SHUTDOWN_TIMEOUT_S", "Entry", "Lane", "LaneExporter"]
+__all__ = ["MAX_PENDING", "SHUTDOWN_TIMEOUT_S", "Entry", "Lane", "LaneExporter"]
 
 _log = logging.getLogger("nat.observability.delivery")
 
@@ -32,7 +33,7 @@ Entry = tuple[CapturedStep | CapturedSpan | None, Run]
 """What is offered to a lane: an item and its run; without an item, the end of the run."""
 
 SHUTDOWN_TIMEOUT_S = 10.0  # for a last flush, where nothing else is said
-_MAX_PENDING = 200_000  # items on their way in one lane
+MAX_PENDING = 200_000  # items on their way in one lane
 _ABORT_TIMEOUT_S = 1.0  # for cancelled tasks to end; one that does not is left behind
 
 
@@ -115,6 +116,7 @@ class Lane:
     ) -> None:
         self.name = name
         self.ledger = ledger or Ledger()
+        self.metrics = LaneMetrics()
         self._exporter = exporter
         self._options = options
         self._is_solo = is_solo
@@ -168,9 +170,9 @@ class Lane:
                 if count and not self._accepts_on_submit:
                     self.ledger.refuse(self._refuse_reason, count)
                 return
-            if self.ledger.pending + count > _MAX_PENDING and count:
+            if self.ledger.pending + count > MAX_PENDING and count:
                 self.ledger.refuse("queue_full", count)
-                self._noise.warn("queue_full", "%s: %d items wait already; new ones are lost", self.name, _MAX_PENDING)
+                self._noise.warn("queue_full", "%s: %d items wait already; new ones are lost", self.name, MAX_PENDING)
                 entries = [entry for entry in entries if entry[0] is None]
             elif not self._accepts_on_submit:
                 self.ledger.accept(count)
@@ -397,8 +399,11 @@ class Lane:
 
     async def _feed(self, pipeline: Pipeline, envelope: Envelope, index: int) -> None:
         self._feeding = envelope
+        began = self._clock()
         try:
             await pipeline.feed(envelope, self, index)
+            if not pipeline.is_empty:
+                self.metrics.processor_time.record(self._clock() - began)
         except asyncio.CancelledError:
             if self._is_aborted:
                 raise  # counted with everything else that is on its way
@@ -420,6 +425,7 @@ class Lane:
 
     def put(self, envelope: Envelope) -> None:
         """Take an output of the pipeline."""
+        envelope.ready_at_s = self._clock()
         if self._is_overfull(envelope.count):
             if self._options.drop_on_overflow:
                 self._noise.warn("overflow", "%s: %s items wait to be sent already; new ones are lost",
@@ -479,7 +485,7 @@ class Lane:
             group, self._group, self._group_bytes = self._group, [], 0
             counts = [envelope.count for envelope in group]
             whole = Envelope([envelope.value for envelope in group], None, sum(counts))
-            whole.counts = counts
+            whole.counts, whole.ready_at_s = counts, group[0].ready_at_s
             self._queue(whole)
 
     def _fitted(self, envelope: Envelope) -> Envelope | None:
@@ -572,6 +578,15 @@ class Lane:
             await self._deliver(exporter, chunk)
 
     async def _deliver(self, exporter: LaneExporter, chunk: deque[Envelope]) -> None:
+        """Take the first of the chunk to its fate."""
+        count = chunk[0].count
+        self.metrics.in_flight += count
+        try:
+            await self._deliver_first(exporter, chunk)
+        finally:
+            self.metrics.in_flight -= count
+
+    async def _deliver_first(self, exporter: LaneExporter, chunk: deque[Envelope]) -> None:
         """Send the first of the chunk, again while its failure is transient, until it has met its fate."""
         envelope = chunk[0]
         attempts, started = 0, 0.0
@@ -682,6 +697,17 @@ class Lane:
         return [envelope]
 
     async def _attempt(self, exporter: LaneExporter, envelope: Envelope) -> ExportFailure | None:
+        metrics, began = self.metrics, self._clock()
+        if envelope.ready_at_s is not None:
+            metrics.queue_time.record(began - envelope.ready_at_s)
+            envelope.ready_at_s = None
+        metrics.batch_size.record(len(envelope.value) if isinstance(envelope.value, list) else 1)
+        try:
+            return await self._call(exporter, envelope)
+        finally:
+            metrics.send_time.record(self._clock() - began)
+
+    async def _call(self, exporter: LaneExporter, envelope: Envelope) -> ExportFailure | None:
         try:
             async with asyncio.timeout(self._options.timeout_s):
                 await exporter.send(envelope.value)
