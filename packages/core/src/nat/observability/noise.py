@@ -1,12 +1,13 @@
 """Noise: a fault that lasts is said once, then summed up at most once a minute."""
 
+import asyncio
 import logging
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import PurePath
 
-__all__ = ["Noise", "raised"]
+__all__ = ["Noise", "is_ours", "raised"]
 
 _INTERVAL_S = 60.0
 
@@ -38,6 +39,21 @@ class Noise:
             message += " (and %d more since the last message)"
             args = (*args, kept_back)
         self._log.warning(message, *args)
+
+
+def is_ours(exc: BaseException) -> bool:
+    """Whether what comes out of someone else's code is meant for us: the running task's cancellation, or Ctrl-C.
+
+    Everything else is theirs and stays at the edge: a `SystemExit` for a missing key, a `CancelledError` of their own, a panic
+    in an extension module, which is no `Exception`.
+    """
+    if not isinstance(exc, asyncio.CancelledError):
+        return isinstance(exc, KeyboardInterrupt)
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs here
+        return False
+    return task is not None and task.cancelling() > 0
 
 
 def raised(exc: BaseException) -> str:

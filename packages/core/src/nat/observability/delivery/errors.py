@@ -56,7 +56,7 @@ def classify(exc: BaseException) -> ExportFailure:
     is permanent. An error that wraps another one (a retry library's) is classed by the innermost it names as its cause.
     """
     if isinstance(exc, TransientExportError):
-        return ExportFailure(True, type(exc).__name__, str(exc), exc.retry_after_s)
+        return ExportFailure(True, type(exc).__name__, str(exc), _seconds(exc.retry_after_s))
     if isinstance(exc, PermanentExportError):
         return ExportFailure(False, type(exc).__name__, str(exc))
     cause = type(exc).__name__
@@ -72,6 +72,15 @@ def classify(exc: BaseException) -> ExportFailure:
         inner = classify(exc.__cause__)
         return ExportFailure(inner.is_transient, cause, str(inner), inner.retry_after_s)
     return ExportFailure(False, cause)
+
+
+def _seconds(given: object) -> float | None:
+    """What an author has passed on from a header, if it is a number of seconds."""
+    try:
+        seconds = float(given)  # type: ignore[arg-type]  # whatever it is
+    except (TypeError, ValueError):
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
 
 
 def _http_status(exc: BaseException) -> int | None:
