@@ -32,6 +32,7 @@ __all__ = [
     "capture_error",
     "new_step_id",
     "new_trace_id",
+    "report_nothing",
     "span_id_of",
 ]
 
@@ -43,6 +44,14 @@ MAX_ERROR_MESSAGE_CHARS = 8_192
 
 _random = random.Random()  # not the module's own: a program that seeds that one must not repeat trace ids
 os.register_at_fork(after_in_child=_random.seed)
+
+
+_reports_nothing: contextvars.ContextVar[bool] = contextvars.ContextVar("nat_reports_nothing", default=False)
+
+
+def report_nothing() -> None:
+    """Record no steps of the code that runs in the current `contextvars` context: it is an exporter's own."""
+    _reports_nothing.set(True)
 
 
 def new_trace_id() -> int:
@@ -289,6 +298,8 @@ class EventStream(Subject["IntermediateStep"]):
     @property
     def is_heard(self) -> bool:
         """Whether a step pushed here would reach anybody."""
+        if _reports_nothing.get():
+            return False
         stream: EventStream | None = self
         while stream is not None:
             if stream._listeners or stream._observers:
@@ -298,6 +309,8 @@ class EventStream(Subject["IntermediateStep"]):
 
     def emit(self, step: CapturedStep, original: "IntermediateStep | None" = None) -> None:
         """Pass on one captured step, and outwards. Never raises."""
+        if _reports_nothing.get():
+            return
         stream: EventStream | None = self
         while stream is not None:
             for listener in stream._listeners:

@@ -35,10 +35,11 @@ from nat.observability.events import (
     capture_error,
     new_step_id,
     new_trace_id,
+    report_nothing,
 )
 from nat.observability.exporter.base_exporter import LaneView
 from nat.observability.ledger import Counts, Ledger
-from nat.observability.noise import Noise, raised
+from nat.observability.noise import Noise, is_ours, raised
 from nat.observability.registry import ExporterEntry, registration_of
 from nat.observability.snapshot import snapshot
 from nat.observability.spans.capture import CapturedSpan, LooseCapture, RunCapture
@@ -111,6 +112,7 @@ class TelemetryManager:
         self._thread: LoopThread | None = None
         self._has_started = False
         self._is_closing = False
+        self._has_closed = False
         self._captures: set[RunCapture] = set()
         self._outer = ContextState.get()
         self._loose = LooseCapture(self, self._capture_with_open)
@@ -157,8 +159,10 @@ class TelemetryManager:
         if thread is not None:
             deadline = time.monotonic() + timeout_s
             self._drain_now(thread, timeout_s)
-            flushes = [slot.flush() for slot in self._slots.values()]
-            wait_for_futures([flush for flush in flushes if flush is not None], max(deadline - time.monotonic(), 0))
+            flushes = [flush for slot in self._slots.values() if (flush := slot.flush()) is not None]
+            wait_for_futures(flushes, max(deadline - time.monotonic(), 0))
+            for flush in flushes:
+                flush.cancel()
         return self.status()
 
     def close(self, timeout_s: float | None = None) -> TelemetryStatus:
@@ -183,6 +187,8 @@ class TelemetryManager:
         wait_for_futures([stop for stop in stops if stop is not None], max(deadline - time.monotonic(), 0) + _GRACE_S)
         for slot in self._slots.values():
             slot.leave_behind()
+        self._has_closed = True
+        self._refuse_rest()
         _open_managers.discard(self)
         _shared_thread.release()
         return self.status()
@@ -227,6 +233,8 @@ class TelemetryManager:
             self._refuse(step_count=1)
         else:
             self._intake.put_step(step, run)
+            if self._has_closed:
+                self._refuse_rest()
 
     def record_span(self, span: CapturedSpan, run: Run) -> None:
         """Take a span from a capture."""
@@ -234,6 +242,8 @@ class TelemetryManager:
             self._refuse(span_count=1)
         else:
             self._intake.put_span(span, run)
+            if self._has_closed:
+                self._refuse_rest()
 
     def record_end(self, run: Run) -> None:
         """Take note of a run's end."""
@@ -253,7 +263,12 @@ class TelemetryManager:
     def _refuse(self, *, step_count: int = 0, span_count: int = 0) -> None:
         """Count what comes after the end."""
         for slot in self._slots.values():
-            slot.give(Drained([], [], step_count, span_count))
+            slot.refuse(step_count, span_count)
+
+    def _refuse_rest(self) -> None:
+        """Count what other threads have put into the intake after its last distribution."""
+        rest = self._intake.drain()
+        self._refuse(step_count=rest.step_count, span_count=rest.span_count)
 
     def _capture_with_open(self, step_id: str) -> RunCapture | None:
         return next((capture for capture in list(self._captures) if capture.has_open(step_id)), None)
@@ -484,9 +499,17 @@ class _Slot:
             elif self.state is ExporterState.STARTING:
                 self._hold(drained)
             else:
-                count = drained.step_count if self._takes_steps else drained.span_count
-                if count:
-                    self._ledger.refuse(self._refuse_reason, count)
+                self._refuse(drained.step_count, drained.span_count)
+
+    def refuse(self, step_count: int, span_count: int) -> None:
+        """Count what comes after the end."""
+        with self._lock:
+            self._refuse(step_count, span_count)
+
+    def _refuse(self, step_count: int, span_count: int) -> None:
+        count = step_count if self._takes_steps else span_count
+        if count:
+            self._ledger.refuse(self._refuse_reason, count)
 
     def flush(self) -> "Future[None] | None":
         """Flush the lane; done when everything that was given before has met its fate."""
@@ -557,6 +580,7 @@ class _Slot:
     async def _live(self) -> None:
         """The exporter's whole life: registration function, start, work, drain, cleanup."""
         entry = self.entry
+        report_nothing()
         try:
             async with entry.registration.build(entry.config, self._builder) as exporter:
                 options = configured(exporter.delivery_options, entry.config, entry.delivery)
@@ -565,9 +589,9 @@ class _Slot:
                 async with exporter.start():
                     self._opened(lane, LaneView(exporter).takes == "steps")
                     await self._closing.wait()
-        except asyncio.CancelledError:
-            raise
-        except Exception as exc:
+        except BaseException as exc:
+            if is_ours(exc):
+                raise
             self._failed(exc)
         finally:
             self._release_held()
@@ -589,7 +613,7 @@ class _Slot:
         self._has_settled.set()
         self.settled.set()
 
-    def _failed(self, exc: Exception) -> None:
+    def _failed(self, exc: BaseException) -> None:
         text = _without_secrets(str(exc), self.entry.config)
         reason = f"{type(exc).__name__}: {text}" if text else type(exc).__name__
         if self.state is ExporterState.RUNNING:

@@ -1,12 +1,13 @@
 """Noise: a fault that lasts is said once, then summed up at most once a minute."""
 
+import asyncio
 import logging
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import PurePath
 
-__all__ = ["Noise", "Outage", "raised"]
+__all__ = ["Noise", "Outage", "is_ours", "raised"]
 
 _INTERVAL_S = 60.0
 
@@ -91,6 +92,21 @@ class Outage:
                 self._name, self._clock() - self._since, self._attempts, self._waiting,
             )  # fmt: skip
         self._since = None
+
+
+def is_ours(exc: BaseException) -> bool:
+    """Whether what comes out of someone else's code is meant for us: the running task's cancellation, or Ctrl-C.
+
+    Everything else is theirs and stays at the edge: a `SystemExit` for a missing key, a `CancelledError` of their own, a panic
+    in an extension module, which is no `Exception`.
+    """
+    if not isinstance(exc, asyncio.CancelledError):
+        return isinstance(exc, KeyboardInterrupt)
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs here
+        return False
+    return task is not None and task.cancelling() > 0
 
 
 def raised(exc: BaseException) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar, Union, get_args, get_origin
 
 from nat.data_models.span import Span
 from nat.observability.events import Run
-from nat.observability.noise import Noise, raised
+from nat.observability.noise import Noise, is_ours, raised
 from nat.observability.processor.batching_processor import BatchingProcessor
 from nat.observability.processor.callback_processor import CallbackProcessor
 from nat.observability.processor.processor import Processor
@@ -58,8 +58,11 @@ class Outlet(Protocol):
         """Take an output."""
         ...
 
-    def resume(self, envelope: Envelope, index: int) -> None:
-        """Go on later, at the processor of that index, with an item that a processor gave by itself."""
+    def resume(self, envelope: Envelope, index: int, *, is_new: bool) -> None:
+        """Go on later, at the processor of that index, with an item that a processor gave by itself.
+
+        One that `is_new` stands for no item that waits: what it was made of has met its fate.
+        """
         ...
 
     def drop(self, reason: str, count: int) -> None:
@@ -192,7 +195,8 @@ class Pipeline:
         self._outlets.append(outlet)
         for index, processor in enumerate(self._running):
             if isinstance(processor, CallbackProcessor):
-                processor.set_done_callback(self._continuation(index + 1))
+                is_new = not isinstance(processor, BatchingProcessor)
+                processor.set_done_callback(self._continuation(index + 1, is_new=is_new))
             if isinstance(processor, BatchingProcessor):
                 processor.set_downstream_ready(self._is_downstream_ready)
 
@@ -210,7 +214,7 @@ class Pipeline:
     async def feed(self, envelope: Envelope, outlet: Outlet, index: int = 0) -> None:
         """Take one item through, from the processor of that index on; its output goes to the outlet.
 
-        Raises `Exception` only if the outlet does.
+        Raises `Exception` only if the outlet does. While it goes on, `envelope` says how many items it stands for.
         """
         value, run, count = envelope.value, envelope.run, envelope.count
         for processor in self._running[index:]:
@@ -218,7 +222,9 @@ class Pipeline:
             dropped = batcher.dropped_count if batcher else 0
             try:
                 value = await processor.process(value)
-            except Exception as exc:
+            except BaseException as exc:
+                if is_ours(exc):
+                    raise
                 outlet.drop("processor_error", count)
                 name = type(processor).__name__
                 self._noise.warn(
@@ -231,6 +237,7 @@ class Pipeline:
                 if not value:
                     return
                 run, count = None, len(value)
+                envelope.count = count
             elif value is None or (isinstance(value, list) and not value):
                 outlet.drop("filtered", count)
                 return
@@ -256,18 +263,24 @@ class Pipeline:
     async def flush(self) -> None:
         """Pass on everything that waits in the processors, first to last."""
         for processor in self._batchers():
-            await processor.force_flush()
+            await self._guarded(processor, processor.force_flush)
 
     async def shut_down(self) -> None:
         """Like `flush`, and the processors take nothing any more."""
         for processor in self._running:
             if isinstance(processor, CallbackProcessor):
-                try:
-                    await processor.shutdown()
-                except Exception as exc:
-                    _log.warning(
-                        "%s: processor %s: shutdown raised %s", self._owner, type(processor).__name__, raised(exc)
-                    )
+                await self._guarded(processor, processor.shutdown)
+
+    async def _guarded(self, processor: Processor[Any, Any], hook: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await hook()
+        except BaseException as exc:
+            if is_ours(exc):
+                raise
+            name, hook_name = type(processor).__name__, getattr(hook, "__name__", "")
+            self._noise.warn(
+                f"{name}.{hook_name}", "%s: processor %s: %s raised %s", self._owner, name, hook_name, raised(exc)
+            )
 
     def _batchers(self) -> list[BatchingProcessor[Any]]:
         return [processor for processor in self._running if isinstance(processor, BatchingProcessor)]
@@ -275,10 +288,10 @@ class Pipeline:
     def _is_downstream_ready(self) -> bool:
         return not self._outlets or self._outlets[0].is_ready()
 
-    def _continuation(self, index: int) -> Callable[[Any], Awaitable[None]]:
+    def _continuation(self, index: int, *, is_new: bool) -> Callable[[Any], Awaitable[None]]:
         async def go_on(value: Any) -> None:
             count = len(value) if isinstance(value, list) else 1
-            self._outlets[0].resume(Envelope(value, None, count), index)
+            self._outlets[0].resume(Envelope(value, None, count), index, is_new=is_new)
 
         return go_on
 

@@ -75,7 +75,7 @@ def classify(exc: BaseException, now: Callable[[], float] = time.time) -> Export
     """
     cause = type(exc).__name__
     if isinstance(exc, TransientExportError):
-        return ExportFailure(True, cause, str(exc), exc.retry_after_s)
+        return ExportFailure(True, cause, str(exc), _seconds(exc.retry_after_s))
     if isinstance(exc, PermanentExportError):
         return ExportFailure(False, cause, str(exc), is_too_large=isinstance(exc, ItemTooLargeError))
     status = _http_status(exc)
@@ -98,6 +98,15 @@ def classify(exc: BaseException, now: Callable[[], float] = time.time) -> Export
     return ExportFailure(False, cause)
 
 
+def _seconds(given: object) -> float | None:
+    """What an author has passed on from a header, if it is a number of seconds."""
+    try:
+        seconds = float(given)  # type: ignore[arg-type]  # whatever it is
+    except (TypeError, ValueError):
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
+
+
 def _http_status(exc: BaseException) -> int | None:
     """The status that HTTP clients put on their errors: aiohttp's `status`, httpx's and requests' `response.status_code`."""
     for holder in (exc, getattr(exc, "response", None)):
@@ -115,7 +124,7 @@ def _retry_after_s(exc: BaseException, now: Callable[[], float]) -> float | None
         if value is None:
             continue
         if value.isascii() and value.isdigit():
-            return float(value)
+            return _seconds(value)
         try:
             return max(parsedate_to_datetime(value).timestamp() - now(), 0.0)
         except (TypeError, ValueError, OverflowError):

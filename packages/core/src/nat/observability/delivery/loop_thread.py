@@ -6,8 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
+
+from nat.observability.noise import raised
 
 __all__ = ["LoopThread"]
 
@@ -34,6 +37,7 @@ class LoopThread:
         self._calls = _DaemonThreads(name)
         self.loop.set_default_executor(self._calls)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._is_stopping = False
 
     def start(self) -> None:
         """Run the loop until `stop`."""
@@ -60,7 +64,9 @@ class LoopThread:
 
     def stop(self) -> None:
         """End the loop and its thread; a thread that is blocked is left behind after a second."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._is_stopping = True
+        with suppress(RuntimeError):  # it has been closed already
+            self.loop.call_soon_threadsafe(self.loop.stop)
         if not self.is_current:
             self._thread.join(_STOP_TIMEOUT_S)
             self._calls.join(_STOP_TIMEOUT_S)
@@ -68,12 +74,20 @@ class LoopThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_forever()
+            self._run_until_stopped()
             self._cancel_all()
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         finally:
             asyncio.set_event_loop(None)
             self.loop.close()
+
+    def _run_until_stopped(self) -> None:
+        """Run on after a `SystemExit` that a task has raised, or a `loop.stop()` that is not ours: others live here, too."""
+        while not self._is_stopping:
+            try:
+                self.loop.run_forever()
+            except BaseException as exc:
+                _log.warning("%s: a task raised %s; everything else goes on", self._thread.name, raised(exc))
 
     def _cancel_all(self) -> None:
         tasks = asyncio.all_tasks(self.loop)

@@ -110,7 +110,7 @@ def _rebuilt(value: Any, cut: Callable[[str], str], depth: int) -> Any:
     if not changes:
         return value
     if isinstance(value, BaseModel):
-        return value.model_copy(update=changes)
+        return BaseModel.model_copy(value, update=changes)
     if isinstance(value, dict):
         return {**value, **changes}
     return [changes.get(index, part) for index, part in enumerate(value)]

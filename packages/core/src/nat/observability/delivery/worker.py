@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any, Literal, Protocol
 
@@ -17,9 +18,9 @@ from nat.observability.delivery.errors import ExportFailure, classify
 from nat.observability.delivery.metrics import LaneMetrics
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.sizes import UNKNOWN_LIMIT_BYTES, size_of, truncated
-from nat.observability.events import CapturedStep, Run
+from nat.observability.events import CapturedStep, Run, report_nothing
 from nat.observability.ledger import Ledger
-from nat.observability.noise import Noise, Outage, raised
+from nat.observability.noise import Noise, Outage, is_ours, raised
 from nat.observability.pipeline import Envelope, Pipeline
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import described_copy
@@ -135,6 +136,7 @@ class Lane:
         self._taking: deque[Entry] = deque()
         self._resumed: deque[tuple[Envelope, int]] = deque()
         self._submitted: deque[Envelope] = deque()
+        self._exported: deque[Envelope] = deque()
         self._runs: dict[Run, _RunInLane] = {}
         self._group: list[Envelope] = []
         self._group_timer: asyncio.TimerHandle | None = None
@@ -186,7 +188,8 @@ class Lane:
         if threading.get_ident() == self._thread_id:
             self._wake.set()
         else:
-            self._loop.call_soon_threadsafe(self._wake.set)
+            with suppress(RuntimeError):  # its loop has been closed: what waits stays pending
+                self._loop.call_soon_threadsafe(self._wake.set)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -194,16 +197,17 @@ class Lane:
         """Begin to take what was offered; must be called in the loop that is to run the exporter."""
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
+        self._context.run(report_nothing)
         self._thread_id = threading.get_ident()
         pipeline = self._exporter.pipeline
         if pipeline is not None:
             pipeline.connect(self)
-        self._worker = self._loop.create_task(self._work(), name=f"nat lane {self.name}")
+        self._worker = self._loop.create_task(self._work(), name=f"nat lane {self.name}", context=self._context)
         self._wake.set()
 
     async def flush(self) -> None:
         """Return when everything that was offered before has met its fate."""
-        if self._loop is None or self._worker is None or self._worker.done():
+        if self._loop is None or self._worker is None or self._worker.done() or self._is_over:
             return
         reached: asyncio.Future[int] = self._loop.create_future()
         self._flushes.add(reached)
@@ -248,7 +252,8 @@ class Lane:
                 await self.flush()  # what a copy's `_flush` or a processor's shutdown has given
         except TimeoutError:
             _log.debug("%s: the shutdown deadline has come", self.name)
-        await self._abort(reason)
+        finally:
+            await self._abort(reason)
 
     async def _abort(self, reason: str) -> None:
         """Stop everything at once and count what is left."""
@@ -256,10 +261,17 @@ class Lane:
         tasks = [task for task in (self._worker, *self._senders, *self._background) if task is not None]
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=_ABORT_TIMEOUT_S)
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=_ABORT_TIMEOUT_S)
+        finally:
+            self._finish(reason)
+
+    def _finish(self, reason: str) -> None:
+        """Count what is left, once and for all."""
         self._is_over = True
-        self._is_flushing_copies = False
+        with self._offer_lock:
+            self._is_flushing_copies = False
         if self._group_timer is not None:
             self._group_timer.cancel()
         left = self._discard()
@@ -282,23 +294,27 @@ class Lane:
                     count += sum(item is not None for item, _ in entries)
         feeding = [] if self._feeding is None else [self._feeding]
         resumed = [envelope for envelope, _ in self._resumed]
-        stages = (feeding, resumed, self._submitted, self._group, self._send_queue, *self._senders.values())
+        stages = (feeding, resumed, *self._inputs, self._group, self._send_queue, *self._senders.values())
         count += sum(envelope.count for stage in stages for envelope in stage)
         self._feeding = None
-        for stage in (self._inbox, self._taking, self._resumed, self._submitted, self._group, self._send_queue):
+        for stage in (self._inbox, self._taking, self._resumed, *self._inputs, self._group, self._send_queue):
             stage.clear()
         self._senders.clear()
         self._runs.clear()
         self._unsent.clear()
         return count
 
+    @property
+    def _inputs(self) -> tuple[deque[Envelope], deque[Envelope]]:
+        return self._submitted, self._exported
+
     # -- describe and process: the worker ------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        while True:
+        while not self._is_aborted:
             await self._wake.wait()
             self._wake.clear()
-            while self._inbox or self._resumed or self._submitted:
+            while (self._inbox or self._resumed or self._submitted) and not self._is_aborted:
                 await self._go_on_with_resumed()
                 if not self._inbox:
                     continue
@@ -323,7 +339,7 @@ class Lane:
     async def _go_on_with_resumed(self) -> None:
         """Take on what processors gave by themselves, and what code outside any run submitted."""
         pipeline = self._exporter.pipeline
-        while self._resumed or self._submitted:
+        while (self._resumed or self._submitted) and not self._is_aborted:
             if self._resumed:
                 envelope, index = self._resumed.popleft()
             else:
@@ -340,7 +356,18 @@ class Lane:
         pipeline = self._exporter.pipeline
         runs_foreign_code = self._exporter.has_own_export or pipeline is None or not pipeline.is_empty
         for run, run_entries in by_run.items():
-            state = self._state(run)
+            if self._is_aborted:
+                return
+            try:
+                state = self._state(run)
+            except BaseException as exc:
+                if is_ours(exc):
+                    raise
+                self._noise.warn(
+                    "copy", "%s: a run's copy could not be made (%s); its items are lost", self.name, raised(exc)
+                )
+                self._lose_next(len(run_entries))
+                continue
             if state is None:
                 await self._feed_next(len(run_entries), None)
                 continue
@@ -358,16 +385,31 @@ class Lane:
         pipeline = self._exporter.pipeline
         has_own_export = self._exporter.has_own_export
         for _ in range(count):
+            if self._is_aborted:
+                return  # a processor has swallowed the cancellation
             item, run = self._taking.popleft()
             if item is None:
                 if state is not None:
                     state.has_ended = True
                 continue
-            value = to_intermediate_step(item) if isinstance(item, CapturedStep) else described_copy(item)
+            try:
+                value = to_intermediate_step(item) if isinstance(item, CapturedStep) else described_copy(item)
+            except Exception as exc:
+                self._noise.warn("describe", "%s: an item cannot be described (%s) and is lost", self.name, raised(exc))
+                self._reject_entries(1)
+                continue
             if has_own_export or pipeline is None:
                 await self._export(value, run, state)
             else:
                 await self._feed(pipeline, Envelope(value, run), 0)
+
+    def _lose_next(self, count: int) -> None:
+        entries = [self._taking.popleft() for _ in range(count)]
+        self._reject_entries(sum(item is not None for item, _ in entries))
+
+    def _reject_entries(self, count: int) -> None:
+        if not self._accepts_on_submit:
+            self.ledger.reject(count)
 
     async def _export(self, value: Any, run: Run, state: _RunInLane | None) -> None:
         """Pass one item to the exporter's own `export`, and what that submits into the pipeline."""
@@ -376,24 +418,25 @@ class Lane:
         self._is_exporting = True
         try:
             exporter.export(value)
-        except Exception as exc:
+        except BaseException as exc:
+            if is_ours(exc):
+                raise
             self._noise.warn("export", "%s: export() raised %s; the item is lost", self.name, raised(exc))
-            if not self._accepts_on_submit:
-                self.ledger.reject()
-            self._submitted.clear()
+            self.ledger.reject(len(self._exported) if self._accepts_on_submit else 1)
+            self._exported.clear()
             return
         finally:
             self._is_exporting = False
         if pipeline is None:
             self.ledger.deliver()
             return
-        submitted, self._submitted = self._submitted, deque()
         if not self._accepts_on_submit:
-            if not submitted:
+            if not self._exported:
                 self.ledger.drop("filtered")
-            elif len(submitted) > 1:
-                self.ledger.accept(len(submitted) - 1)
-        for envelope in submitted:
+            elif len(self._exported) > 1:
+                self.ledger.accept(len(self._exported) - 1)
+        while self._exported and not self._is_aborted:
+            envelope = self._exported.popleft()
             envelope.run = run
             await self._feed(pipeline, envelope, 0)
 
@@ -414,17 +457,20 @@ class Lane:
 
     def submit(self, item: Any) -> None:
         """Put an item into the pipeline: what `export` does with what it is given. May be called from any thread."""
+        is_exported = self._is_exporting and threading.get_ident() == self._thread_id
         with self._offer_lock:
-            if self._refuse_reason and not self._is_flushing_copies:
+            if self._refuse_reason and not (is_exported or self._is_flushing_copies):
                 self.ledger.refuse(self._refuse_reason)
                 return
-            if self._accepts_on_submit or not self._is_exporting:
+            if self._accepts_on_submit or not is_exported:
                 self.ledger.accept()
-            self._submitted.append(Envelope(item, None))
+            (self._exported if is_exported else self._submitted).append(Envelope(item, None))
         self._notify()
 
     def put(self, envelope: Envelope) -> None:
         """Take an output of the pipeline."""
+        if self._is_over:
+            return  # too late: it has been counted as lost
         envelope.ready_at_s = self._clock()
         if self._is_overfull(envelope.count):
             if self._options.drop_on_overflow:
@@ -442,13 +488,20 @@ class Lane:
             for part in self._within_bytes(fitted):
                 self._queue(part)
 
-    def resume(self, envelope: Envelope, index: int) -> None:
+    def resume(self, envelope: Envelope, index: int, *, is_new: bool) -> None:
         """Go on with an item that a processor gave by itself, at the processor of that index."""
+        if is_new:
+            self.ledger.accept(envelope.count)
+        if self._is_over:
+            self.ledger.drop(self._refuse_reason, envelope.count if is_new else 0)
+            return
         self._resumed.append((envelope, index))
         self._wake.set()
 
     def drop(self, reason: str, count: int) -> None:
         """Count what the pipeline dropped."""
+        if self._is_over:
+            return
         _log.debug("%s: %d item(s) dropped: %s", self.name, count, reason)
         self.ledger.drop(reason, count)
 
@@ -567,7 +620,14 @@ class Lane:
     def _sender_done(self, task: asyncio.Task[None]) -> None:
         if self._is_aborted:
             return
-        self._senders.pop(task, None)
+        chunk = self._senders.pop(task)
+        if chunk:  # it has failed in a way that nobody thought of: what it was about is lost, the rest is not
+            if not task.cancelled():
+                _log.debug("%s: a sender failed: %s", self.name, task.exception())
+            envelope = chunk.popleft()
+            self._send_queue.extendleft(reversed(chunk))
+            self._give_up(envelope, ExportFailure(False, "an unexpected error"), 1)
+            self._sent(envelope)
         self._pump()
         pipeline = self._exporter.pipeline
         if self.is_ready() and pipeline is not None and pipeline.waiting_count:
@@ -604,8 +664,8 @@ class Lane:
                 self.ledger.deliver(envelope.count)
                 break
             if failure.is_too_large:
-                chunk.popleft()
                 parts = self._smaller(envelope, failure)
+                chunk.popleft()
                 chunk.extendleft(reversed(parts))
                 if not parts:
                     break
@@ -711,13 +771,11 @@ class Lane:
         try:
             async with asyncio.timeout(self._options.timeout_s):
                 await exporter.send(envelope.value)
-        except asyncio.CancelledError:
-            if self._is_aborted:
+        except BaseException as exc:
+            if is_ours(exc):
                 raise
-            return ExportFailure(False, "CancelledError")
-        except Exception as exc:
             _log.debug("%s: export failed: %s", self.name, raised(exc))
-            return classify(exc)
+            return _classified(exc)
         return None
 
     def _give_up(self, envelope: Envelope, failure: ExportFailure, attempts: int) -> None:
@@ -781,6 +839,8 @@ class Lane:
         state = self._runs.get(run)
         if state is None:
             context = None if run.context is None else run.context.copy()
+            if context is not None:
+                context.run(report_nothing)
             make = self._exporter.isolated_copy
             state = _RunInLane(run, make() if context is None else context.run(make), context)
             self._runs[run] = state
@@ -799,7 +859,9 @@ class Lane:
         try:
             async with asyncio.timeout(SHUTDOWN_TIMEOUT_S):
                 await exporter.flush_own()
-        except Exception as exc:
+        except BaseException as exc:
+            if is_ours(exc):
+                raise
             self._noise.warn("flush", "%s: _flush raised %s", self.name, raised(exc))
 
     def _in_background(self, coroutine: Coroutine[Any, Any, None], context: contextvars.Context) -> None:
@@ -830,3 +892,11 @@ def _halves(envelope: Envelope) -> tuple[Envelope, Envelope]:
         half.counts, half.sequence = counts[part], envelope.sequence
         halves.append(half)
     return halves[0], halves[1]
+
+
+def _classified(exc: BaseException) -> ExportFailure:
+    """What an error means; one that cannot be asked (its properties raise, its causes go round in circles) is final."""
+    try:
+        return classify(exc)
+    except Exception:
+        return ExportFailure(False, type(exc).__name__)

@@ -14,7 +14,7 @@ from nat.builder.context import ContextState
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.worker import SHUTDOWN_TIMEOUT_S, Lane
 from nat.observability.events import CapturedStep, Run
-from nat.observability.noise import raised
+from nat.observability.noise import is_ours, raised
 from nat.observability.pipeline import Pipeline
 from nat.observability.spans.capture import CapturedSpan, RunCapture
 
@@ -88,7 +88,7 @@ class BaseExporter(ABC):
 
     An exporter lives on the event loop that starts it: its registration function, `start`, `export_processed`, `_flush` and
     `_cleanup` all run there. Each run has an isolated copy (`create_isolated_instance`), which shares plain attributes with the
-    original and is not started itself.
+    original and is not started itself. Steps that its own code reports there are recorded by nobody: each would make the next.
 
     Args:
         context_state: Where to take events from when user code starts it; `None` means the current one.
@@ -260,7 +260,9 @@ class BaseExporter(ABC):
         try:
             async with asyncio.timeout(SHUTDOWN_TIMEOUT_S):
                 await hook()
-        except Exception as exc:
+        except BaseException as exc:
+            if is_ours(exc):
+                raise
             _log.warning("%s: %s raised %s; the shutdown goes on", self.name, hook.__name__, raised(exc))
 
 
