@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.step_types import IntermediateStepType
-from nat.observability.delivery.errors import PermanentExportError, TransientExportError
+from nat.observability.delivery.breaker import BreakerPolicy
+from nat.observability.delivery.errors import ItemTooLargeError, PermanentExportError, TransientExportError
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.retry import RetryPolicy
 from nat.observability.delivery.worker import Lane
@@ -23,10 +24,10 @@ from nat.observability.pipeline import Pipeline
 from nat.observability.processor.batching_processor import BatchingProcessor
 from nat.observability.processor.processor import Processor
 
-Outcome = Literal["taken", "later", "much later", "never", "a bug", "exit", "hangs", "hangs on"]
+Outcome = Literal["taken", "later", "much later", "never", "too large", "a bug", "exit", "hangs", "hangs on"]
 Fault = Literal["passes", "filters", "raises", "exits", "hangs"]
 
-_OUTCOMES: list[Outcome] = ["taken", "later", "much later", "never", "a bug", "exit", "hangs", "hangs on"]
+_OUTCOMES: list[Outcome] = ["taken", "later", "much later", "never", "too large", "a bug", "exit", "hangs", "hangs on"]
 _FAULTS: list[Fault] = ["passes", "filters", "raises", "exits", "hangs"]
 _EXAMPLES = int(os.environ.get("NAT_LANE_EXAMPLES", "60"))
 
@@ -114,6 +115,8 @@ class FaultyExporter:
                 raise TransientExportError("much later", retry_after_s=7.0)
             case "never":
                 raise PermanentExportError("never")
+            case "too large":
+                raise ItemTooLargeError("too large")
             case "a bug":
                 raise ValueError("a bug")
             case "exit":
@@ -141,6 +144,10 @@ class LaneMachine(RuleBasedStateMachine):
         takes_lists=st.booleans(),
         flush_interval_s=st.sampled_from([0.0, 2.0]),
         max_retries=st.sampled_from([0, 2, None]),
+        failures=st.sampled_from([0, 1, 3]),
+        batch_bytes=st.sampled_from([None, 100, 1000]),
+        max_item_bytes=st.sampled_from([None, 10, 300]),
+        drop_on_overflow=st.sampled_from([None, False, True]),
         stages=st.lists(st.sampled_from(["faulty", "batching", "dropping"]), max_size=3),
         has_own_export=st.booleans(),
         gives_spans=st.booleans(),
@@ -152,6 +159,10 @@ class LaneMachine(RuleBasedStateMachine):
         batch_size: int,
         flush_interval_s: float,
         max_retries: int | None,
+        failures: int,
+        batch_bytes: int | None,
+        max_item_bytes: int | None,
+        drop_on_overflow: bool | None,
         stages: list[str],
         *,
         takes_lists: bool,
@@ -182,6 +193,11 @@ class LaneMachine(RuleBasedStateMachine):
             concurrency=concurrency,
             timeout_s=20.0,
             retry=RetryPolicy(max_retries=max_retries, max_elapsed_s=60.0),
+            breaker=BreakerPolicy(failures=failures),
+            batch_bytes=batch_bytes,
+            max_item_bytes=max_item_bytes,
+            max_queue_size=None if drop_on_overflow is None else batch_size + 2,
+            drop_on_overflow=bool(drop_on_overflow),
         )
         self.lane = Lane(
             "faulty",

@@ -678,7 +678,8 @@ class Lane:
                 chunk.popleft()
                 self._give_up(envelope, failure, attempts)
                 break
-            self._outage.failed(failure, self.ledger.pending, max(wait_s, self._breaker.wait_s(self._clock())))
+            next_s = max(wait_s, self._breaker.wait_s(asyncio.get_running_loop().time()))
+            self._outage.failed(failure, self.ledger.pending, next_s)
             if self._options.concurrency > 1:
                 self._give_back(chunk)
             await self._pause(wait_s)
@@ -689,8 +690,9 @@ class Lane:
 
         The beginning of the shutdown opens the way past the breaker, since nobody knows whether there is a later.
         """
+        loop = asyncio.get_running_loop()
         while True:
-            now = self._clock()
+            now = loop.time()
             if now < self._not_before_s:
                 await asyncio.sleep(self._not_before_s - now)
                 continue
@@ -702,7 +704,7 @@ class Lane:
 
     def _learn(self, failure: ExportFailure | None) -> None:
         """Draw from one answer what holds for all attempts of the lane."""
-        now = self._clock()
+        now = asyncio.get_running_loop().time()
         if failure is not None and failure.retry_after_s is not None and failure.is_transient:
             self._not_before_s = max(self._not_before_s, now + failure.retry_after_s)
         if failure is not None and failure.is_transient:
