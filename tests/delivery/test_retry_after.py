@@ -11,6 +11,14 @@ from nat.observability.delivery.options import DeliveryOptions
 from tests.support import virtual_time
 from tests.support.lanes import Backend, answers, lane_to
 
+
+class ConnectorLikeError(ConnectionError):
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__("payload")
+        self.host = host
+        self.port = port
+
+
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
 
@@ -50,6 +58,7 @@ def test_seconds_and_dates_are_read(error: type[Any], value: str, expected: floa
 def test_the_place_is_named_without_user_path_and_query() -> None:
     assert str(classify(AiohttpLikeError(503, {}))) == "AiohttpLikeError: HTTP 503 from https://host:4318"
     assert str(classify(RequestsLikeError(400, {}))) == "RequestsLikeError: HTTP 400 from http://host"
+    assert str(classify(ConnectorLikeError("db", 4318))) == "ConnectorLikeError: from db:4318"
 
 
 @pytest.mark.parametrize(

@@ -88,10 +88,10 @@ def classify(exc: BaseException, now: Callable[[], float] = time.time) -> Export
             is_too_large=status == _TOO_LARGE_HTTP,
         )
     if isinstance(exc, TimeoutError | asyncio.TimeoutError | ConnectionError):
-        return ExportFailure(True, cause)
+        return ExportFailure(True, cause, _from_where(exc).strip())
     if isinstance(exc, OSError):
         is_client_error = not type(exc).__module__.startswith("builtins") or exc.errno in _TRANSIENT_ERRNO
-        return ExportFailure(is_client_error, cause, exc.strerror or "")
+        return ExportFailure(is_client_error, cause, f"{exc.strerror or ''}{_from_where(exc)}".strip())
     if exc.__cause__ is not None and exc.__cause__ is not exc:
         inner = classify(exc.__cause__, now)
         return ExportFailure(inner.is_transient, cause, str(inner), inner.retry_after_s, inner.is_too_large)
@@ -145,14 +145,17 @@ def _header(headers: Any, name: str) -> str | None:
 
 
 def _from_where(exc: BaseException) -> str:
-    """Scheme, host and port that a client's error names: path, query and user may hold keys."""
+    """Host and port that a client's error names, and the scheme if it does: path, query and user may hold keys."""
+    host, port = getattr(exc, "host", None), getattr(exc, "port", None)  # aiohttp's, when there is no connection
+    if isinstance(host, str) and isinstance(port, int):
+        return f" from {host}:{port}"
     for name in ("request_info", "response", "request"):
         try:
             url = getattr(getattr(exc, name, None), "url", None)
             parts = urlsplit(str(url)) if url is not None else None
             if parts is not None and parts.hostname:
-                port = "" if parts.port is None else f":{parts.port}"
-                return f" from {parts.scheme}://{parts.hostname}{port}"
+                suffix = "" if parts.port is None else f":{parts.port}"
+                return f" from {parts.scheme}://{parts.hostname}{suffix}"
         except (RuntimeError, ValueError):  # httpx raises for a request that was not set
             continue
     return ""

@@ -120,6 +120,7 @@ class Lane:
         self.metrics = LaneMetrics()
         self._exporter = exporter
         self._options = options
+        self._item_limit_bytes = options.item_limit_bytes
         self._is_solo = is_solo
         self._clock = clock
         self._jitter = jitter
@@ -442,10 +443,11 @@ class Lane:
 
     async def _feed(self, pipeline: Pipeline, envelope: Envelope, index: int) -> None:
         self._feeding = envelope
-        began = self._clock()
+        is_measured = not pipeline.is_empty
+        began = self._clock() if is_measured else 0.0
         try:
             await pipeline.feed(envelope, self, index)
-            if not pipeline.is_empty:
+            if is_measured:
                 self.metrics.processor_time.record(self._clock() - began)
         except asyncio.CancelledError:
             if self._is_aborted:
@@ -472,20 +474,21 @@ class Lane:
         if self._is_over:
             return  # too late: it has been counted as lost
         envelope.ready_at_s = self._clock()
-        if self._is_overfull(envelope.count):
+        if self._options.max_queue_size is not None and self._is_overfull(envelope.count, self._options.max_queue_size):
             if self._options.drop_on_overflow:
                 self._noise.warn("overflow", "%s: %s items wait to be sent already; new ones are lost",
                                  self.name, self._options.max_queue_size)  # fmt: skip
                 self.drop("queue_full", envelope.count)
                 return
             self._close_group()
-        fitted = envelope if self._options.item_limit_bytes is None else self._fitted(envelope)
-        if fitted is None:
+        if self._item_limit_bytes is not None and not self._fit(envelope):
             return
         if self._options.takes_lists and not isinstance(envelope.value, list):
-            self._add_to_group(fitted)
+            self._add_to_group(envelope)
+        elif self._options.batch_bytes is None:
+            self._queue(envelope)
         else:
-            for part in self._within_bytes(fitted):
+            for part in self._within_bytes(envelope, self._options.batch_bytes):
                 self._queue(part)
 
     def resume(self, envelope: Envelope, index: int, *, is_new: bool) -> None:
@@ -509,10 +512,10 @@ class Lane:
         """Whether sending keeps up."""
         return len(self._send_queue) < self._options.concurrency
 
-    def _is_overfull(self, count: int) -> bool:
+    def _is_overfull(self, count: int, limit: int) -> bool:
         """Whether so many items more do not fit; a batching processor in the pipeline keeps the bound itself."""
-        limit, pipeline = self._options.max_queue_size, self._exporter.pipeline
-        if limit is None or (pipeline is not None and pipeline.has_batching):
+        pipeline = self._exporter.pipeline
+        if pipeline is not None and pipeline.has_batching:
             return False
         waiting = sum(envelope.count for envelope in chain(self._group, self._send_queue))
         return waiting + count > limit
@@ -541,14 +544,14 @@ class Lane:
             whole.counts, whole.ready_at_s = counts, group[0].ready_at_s
             self._queue(whole)
 
-    def _fitted(self, envelope: Envelope) -> Envelope | None:
-        """The envelope with the texts of items that are over the limit cut; `None` if nothing of it fits."""
+    def _fit(self, envelope: Envelope) -> bool:
+        """Cut the texts of items that are over the limit, and drop those that no cutting helps; false if nothing is left."""
         if not isinstance(envelope.value, list):
             envelope.value, envelope.size_bytes = self._within_limit(envelope.value)
-            if envelope.value is _TOO_LARGE:
-                self._drop_too_large(envelope.count)
-                return None
-            return envelope
+            if envelope.value is not _TOO_LARGE:
+                return True
+            self._drop_too_large(envelope.count)
+            return False
         kept: list[Any] = []
         counts: list[int] = []
         for item, count in zip(envelope.value, _counts(envelope), strict=True):
@@ -560,11 +563,11 @@ class Lane:
             counts.append(count)
             envelope.size_bytes += size_bytes
         envelope.value, envelope.counts, envelope.count = kept, counts, sum(counts)
-        return envelope if kept else None
+        return bool(kept)
 
     def _within_limit(self, item: Any) -> tuple[Any, int]:
         """The item, cut if it is over the limit, and its size; `_TOO_LARGE` if no cutting helps."""
-        limit, size = self._options.item_limit_bytes, size_of(item)
+        limit, size = self._item_limit_bytes, size_of(item)
         if limit is None or size <= limit:
             return item, size
         cut = truncated(item, limit)
@@ -578,15 +581,14 @@ class Lane:
         self._noise.warn("too_large", "%s: an item is too large, also with its texts cut, and is lost", self.name)
         self.drop("too_large", count)
 
-    def _within_bytes(self, envelope: Envelope) -> list[Envelope]:
-        """The envelope, or a list's parts that are each within `batch_bytes`."""
-        limit = self._options.batch_bytes
-        if limit is None or envelope.size_bytes <= limit or not isinstance(envelope.value, list):
+    def _within_bytes(self, envelope: Envelope, limit: int) -> list[Envelope]:
+        """The envelope, or a list's parts that are each within the limit."""
+        if envelope.size_bytes <= limit or not isinstance(envelope.value, list) or len(envelope.value) == 1:
             return [envelope]
         first, second = _halves(envelope)
         for half in (first, second):
             half.size_bytes = size_of(half.value)
-        return [*self._within_bytes(first), *self._within_bytes(second)]
+        return [*self._within_bytes(first, limit), *self._within_bytes(second, limit)]
 
     # -- deliver -------------------------------------------------------------------------------------------------------
 
