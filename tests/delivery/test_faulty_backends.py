@@ -12,7 +12,7 @@ import pytest
 
 from nat.data_models.intermediate_step import IntermediateStep
 from nat.observability import Telemetry, step
-from nat.observability.delivery.errors import TransientExportError
+from nat.observability.delivery.errors import TransientExportError, classify
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.retry import RetryPolicy
 from nat.observability.exporter.base_exporter import BaseExporter
@@ -79,6 +79,26 @@ def run_of(telemetry: Telemetry, steps: int) -> None:
     with telemetry.run("run"):
         for number in range(steps):
             emit(f"work {number:03}")
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("aiohttp.client_exceptions", "ClientConnectionError"),
+        ("httpx", "NetworkError"),
+        ("httpx", "RemoteProtocolError"),
+        ("httpx", "TimeoutException"),
+        ("urllib3.exceptions", "ProtocolError"),
+        ("http.client", "IncompleteRead"),
+    ],
+)
+def test_a_lost_connection_is_transient_whichever_client_says_so(module: str, name: str) -> None:
+    """These derive from neither `ConnectionError` nor `OSError`; a subclass counts, too."""
+    base = type(name, (Exception,), {"__module__": module})
+
+    assert classify(base()).is_transient
+    assert classify(type("Special", (base,), {})()).is_transient
+    assert not classify(type(name, (Exception,), {"__module__": "mine"})()).is_transient
 
 
 @pytest.mark.parametrize("exporter", [Quick, QuickLists])
