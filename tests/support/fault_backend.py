@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any, Literal
@@ -196,9 +196,10 @@ class FaultBackend:
         assert self._is_released is not None
         response = web.StreamResponse()
         await response.prepare(request)
-        while not self._is_released.is_set():
-            await response.write(b" ")
-            await asyncio.sleep(_TRICKLE_S)
+        with suppress(ConnectionResetError):
+            while not self._is_released.is_set():
+                await response.write(b" ")
+                await asyncio.sleep(_TRICKLE_S)
 
 
 @contextmanager
