@@ -474,6 +474,38 @@ def test_an_exporter_that_stops_itself_loses_nothing_uncounted() -> None:
     assert status.pending == 0
 
 
+@pytest.mark.parametrize("ends", [False, True], ids=["flush", "close"])
+@pytest.mark.parametrize("blocks", [False, True], ids=["in a thread", "on its loop"])
+def test_an_exporter_that_flushes_or_closes_the_whole_telemetry_stops_nobody(*, blocks: bool, ends: bool) -> None:
+    """It waits for itself, until its own deadline; on its own loop it stops nothing but that."""
+    received = Received[Span]()
+    made: list[Telemetry] = []
+
+    class Meddling(SpanCollector):
+        async def export_processed(self, item: Span) -> None:
+            call = made[0].close if ends else made[0].flush
+            if blocks:
+                call(0.1)
+            else:
+                await asyncio.to_thread(call, 0.1)
+            await super().export_processed(item)
+
+    telemetry = Telemetry(
+        {"meddling": registered(Meddling)(), "healthy": registered(lambda: SpanCollector(received))()}
+    ).start()
+    made.append(telemetry)
+    with telemetry.run("run"):
+        pass
+    received.wait_for(1)
+    started = time.monotonic()
+    telemetry.flush(5.0)
+    status = telemetry.close(5.0).exporters
+
+    assert time.monotonic() - started < 9.0
+    assert_balanced(status["meddling"])
+    assert (status["healthy"].delivered, status["healthy"].pending) == (1, 0)
+
+
 def test_offers_from_many_threads_while_closing_are_all_counted() -> None:
     """Ten rounds of four threads that go on working while telemetry is closed: nothing is offered without a fate."""
     for _ in range(10):

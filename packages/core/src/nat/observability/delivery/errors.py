@@ -17,6 +17,21 @@ _TRANSIENT_HTTP = frozenset({408, 425, 429, *range(500, 600)})
 _TRANSIENT_ERRNO = frozenset(
     {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT}
 )
+_CONNECTION_ERRORS = frozenset(  # of HTTP clients that do not derive them from OSError: a reset, an answer cut short
+    {
+        ("aiohttp", "ClientConnectionError"),
+        ("aiohttp", "ClientPayloadError"),
+        ("httpx", "NetworkError"),
+        ("httpx", "ProxyError"),
+        ("httpx", "RemoteProtocolError"),
+        ("httpx", "TimeoutException"),
+        ("urllib3", "NewConnectionError"),
+        ("urllib3", "ProtocolError"),
+        ("urllib3", "TimeoutError"),
+        ("http", "BadStatusLine"),
+        ("http", "IncompleteRead"),
+    }
+)
 
 
 class TransientExportError(Exception):
@@ -87,7 +102,7 @@ def classify(exc: BaseException, now: Callable[[], float] = time.time) -> Export
             retry_after_s=_retry_after_s(exc, now),
             is_too_large=status == _TOO_LARGE_HTTP,
         )
-    if isinstance(exc, TimeoutError | asyncio.TimeoutError | ConnectionError):
+    if isinstance(exc, TimeoutError | asyncio.TimeoutError | ConnectionError) or _is_connection_error(exc):
         return ExportFailure(True, cause, _from_where(exc).strip())
     if isinstance(exc, OSError):
         is_client_error = not type(exc).__module__.startswith("builtins") or exc.errno in _TRANSIENT_ERRNO
@@ -96,6 +111,11 @@ def classify(exc: BaseException, now: Callable[[], float] = time.time) -> Export
         inner = classify(exc.__cause__, now)
         return ExportFailure(inner.is_transient, cause, str(inner), inner.retry_after_s, inner.is_too_large)
     return ExportFailure(False, cause)
+
+
+def _is_connection_error(exc: BaseException) -> bool:
+    """Whether a client says that the connection failed; told by names, since none of them is imported here."""
+    return any((cls.__module__.partition(".")[0], cls.__name__) in _CONNECTION_ERRORS for cls in type(exc).__mro__)
 
 
 def _seconds(given: object) -> float | None:

@@ -1,0 +1,271 @@
+"""A backend that fails as it is told, at the other end of a real socket, and exporters for it as others would write them.
+
+In a process of its own: `python -m tests.support.fault_backend hangs` prints its URL and serves until its input ends.
+"""
+
+import asyncio
+import json
+import socket
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any, Literal
+
+import aiohttp
+from aiohttp import web
+
+from nat.data_models.span import Span
+from nat.observability.delivery.errors import PermanentExportError, TransientExportError
+from nat.observability.delivery.options import DeliveryOptions
+from nat.observability.exporter.span_exporter import SpanExporter
+
+__all__ = [
+    "HANGS",
+    "OK",
+    "RESETS",
+    "TRICKLES",
+    "Answer",
+    "Arrival",
+    "FaultBackend",
+    "PostLists",
+    "PostSpans",
+    "answer",
+    "closed_port",
+    "retry_later",
+    "running_fault_backend",
+]
+
+_WAIT_S = 20.0
+_TRICKLE_S = 0.2  # between two bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What happens to one request after it has been read."""
+
+    kind: Literal["status", "hangs", "resets", "trickles"] = "status"
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+OK = Answer()
+HANGS = Answer("hangs")
+RESETS = Answer("resets")
+TRICKLES = Answer("trickles")
+
+
+def answer(status: int) -> Answer:
+    return Answer(status=status)
+
+
+def retry_later(status: int, after_s: int, *, as_date: bool = False) -> Answer:
+    """An answer that names the time of the next attempt, in seconds or as an HTTP date."""
+    value = formatdate(time.time() + after_s, usegmt=True) if as_date else str(after_s)
+    return Answer(status=status, headers={"Retry-After": value})
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One request: when it had arrived (monotonic), the names and ids in it, and how it was answered."""
+
+    time_s: float
+    size_bytes: int
+    names: list[str]
+    span_ids: list[str]
+    answer: Answer
+
+
+class FaultBackend:
+    """Answers as planned: first `plan(...)`, then whatever `from_now_on(...)` says; 413 above `limit_bytes`. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1/spans"
+        self.limit_bytes: int | None = None
+        self._plan: deque[Answer] = deque()
+        self._default = OK
+        self._arrivals: list[Arrival] = []
+        self._taken: Counter[str] = Counter()
+        self._changed = threading.Condition()
+        self._loop = asyncio.new_event_loop()
+        self._is_released: asyncio.Event | None = None
+        self._stop: asyncio.Event | None = None
+
+    # -- what it is told -----------------------------------------------------------------------------------------------
+
+    def plan(self, *answers: Answer) -> None:
+        """Answer the next requests with these, in order."""
+        with self._changed:
+            self._plan.extend(answers)
+
+    def from_now_on(self, fault: Answer) -> None:
+        """Answer everything with this, unless something else is planned."""
+        with self._changed:
+            self._default = fault
+
+    def recover(self) -> None:
+        """Forget all faults; what hangs is answered with 200."""
+        with self._changed:
+            self._plan.clear()
+            self._default = OK
+        assert self._is_released is not None
+        self._loop.call_soon_threadsafe(self._is_released.set)
+
+    # -- what it has seen ----------------------------------------------------------------------------------------------
+
+    @property
+    def arrivals(self) -> list[Arrival]:
+        with self._changed:
+            return list(self._arrivals)
+
+    @property
+    def taken(self) -> Counter[str]:
+        """Ids of the spans that were acknowledged, and how often."""
+        with self._changed:
+            return Counter(self._taken)
+
+    @property
+    def duplicates(self) -> list[str]:
+        return [span_id for span_id, count in self.taken.items() if count > 1]
+
+    def attempts(self) -> Counter[str]:
+        """How often each span has arrived."""
+        return Counter(span_id for arrival in self.arrivals for span_id in arrival.span_ids)
+
+    def wait_for(self, count: int) -> None:
+        """Block until that many requests have arrived."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._arrivals) >= count, _WAIT_S), len(self._arrivals)
+
+    # -- the server ----------------------------------------------------------------------------------------------------
+
+    def run(self, is_ready: threading.Event) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve(is_ready))
+
+    def stop(self) -> None:
+        assert self._stop is not None
+        self.recover()
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def _serve(self, is_ready: threading.Event) -> None:
+        self._is_released, self._stop = asyncio.Event(), asyncio.Event()
+        app = web.Application(client_max_size=256 * 2**20)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        await web.SockSite(runner, self._socket).start()
+        is_ready.set()
+        await self._stop.wait()
+        await runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        parsed = json.loads(body)
+        spans = parsed if isinstance(parsed, list) else [parsed]
+        ids = [span["span_id"] for span in spans]
+        with self._changed:
+            fate = self._plan.popleft() if self._plan else self._default
+            if self.limit_bytes is not None and len(body) > self.limit_bytes:
+                fate = answer(413)
+            names = [span["name"] for span in spans]
+            self._arrivals.append(Arrival(time.monotonic(), len(body), names, ids, fate))
+            self._changed.notify_all()
+        match fate.kind:
+            case "hangs":
+                assert self._is_released is not None
+                await self._is_released.wait()
+            case "resets":
+                assert request.transport is not None
+                request.transport.abort()
+                return web.Response()
+            case "trickles":
+                await self._trickle(request)
+        if fate.status < 300:
+            with self._changed:
+                self._taken.update(ids)
+        return web.json_response({}, status=fate.status, headers=fate.headers)
+
+    async def _trickle(self, request: web.Request) -> None:
+        """Bytes of an answer, one at a time, until somebody recovers us or hangs up."""
+        assert self._is_released is not None
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionResetError):
+            while not self._is_released.is_set():
+                await response.write(b" ")
+                await asyncio.sleep(_TRICKLE_S)
+
+
+@contextmanager
+def running_fault_backend() -> Iterator[FaultBackend]:
+    backend = FaultBackend()
+    is_ready = threading.Event()
+    thread = threading.Thread(target=backend.run, args=(is_ready,), name="fault-backend")
+    thread.start()
+    try:
+        assert is_ready.wait(_WAIT_S)
+        yield backend
+    finally:
+        backend.stop()
+        thread.join(_WAIT_S)
+        assert not thread.is_alive()
+
+
+def closed_port() -> str:
+    """A URL at which connections are refused."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    return f"http://127.0.0.1:{port}/v1/spans"
+
+
+class PostSpans(SpanExporter[Span, dict[str, Any]]):
+    """Posts each span; HTTP errors are aiohttp's own, as in most exporters out there."""
+
+    def __init__(self, endpoint: str, *, timeout: float = 2.0, retries: int | None = None) -> None:
+        super().__init__(timeout=timeout, retries=retries)
+        self.endpoint = endpoint
+        self.session = aiohttp.ClientSession()
+
+    async def export_processed(self, item: Any) -> None:
+        async with self.session.post(self.endpoint, json=item) as response:
+            response.raise_for_status()
+            await response.read()
+
+    async def _cleanup(self) -> None:
+        await self.session.close()
+        await super()._cleanup()
+
+
+class PostLists(PostSpans):
+    """Posts lists of spans, and says itself what an error means."""
+
+    @property
+    def delivery_options(self) -> DeliveryOptions:
+        return DeliveryOptions(takes_lists=True, batch_size=500, concurrency=2, timeout_s=2.0)
+
+    async def export_processed(self, item: Any) -> None:
+        async with self.session.post(self.endpoint, json=item) as response:
+            if response.status in (429, 502, 503, 504):
+                after = response.headers.get("Retry-After")
+                raise TransientExportError(f"HTTP {response.status}", retry_after_s=float(after) if after else None)
+            if response.status >= 300:
+                raise PermanentExportError(f"HTTP {response.status}")
+            await response.read()
+
+
+def main() -> None:
+    faults = {"healthy": OK, "hangs": HANGS, "resets": RESETS, "trickles": TRICKLES, "503": answer(503)}
+    with running_fault_backend() as backend:
+        backend.from_now_on(faults[sys.argv[1]])
+        print(backend.url, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
