@@ -12,6 +12,7 @@ import pytest
 
 from nat.data_models.intermediate_step import IntermediateStep
 from nat.observability import Telemetry, step
+from nat.observability.delivery.breaker import BreakerPolicy
 from nat.observability.delivery.errors import TransientExportError, classify
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.retry import RetryPolicy
@@ -33,6 +34,7 @@ from tests.support.fault_backend import (
 )
 
 _QUICK = RetryPolicy(initial_interval_s=0.05, max_interval_s=0.2)
+_BREAKER = BreakerPolicy(open_for_s=0.3)
 
 
 def assert_balanced(counts: Counts) -> None:
@@ -44,13 +46,13 @@ def assert_balanced(counts: Counts) -> None:
 class Quick(PostSpans):
     @property
     def delivery_options(self) -> DeliveryOptions:
-        return replace(super().delivery_options, retry=_QUICK)
+        return replace(super().delivery_options, retry=_QUICK, breaker=_BREAKER)
 
 
 class QuickLists(PostLists):
     @property
     def delivery_options(self) -> DeliveryOptions:
-        return replace(super().delivery_options, retry=_QUICK)
+        return replace(super().delivery_options, retry=_QUICK, breaker=_BREAKER)
 
 
 class PostSteps(RawExporter[IntermediateStep, IntermediateStep]):
@@ -63,7 +65,7 @@ class PostSteps(RawExporter[IntermediateStep, IntermediateStep]):
 
     @property
     def delivery_options(self) -> DeliveryOptions:
-        return replace(super().delivery_options, retry=_QUICK)
+        return replace(super().delivery_options, retry=_QUICK, breaker=_BREAKER)
 
     async def export_processed(self, item: Any) -> None:
         document = {"name": f"{item.name} {item.event_type}", "span_id": f"{item.UUID} {item.event_type}"}
@@ -126,7 +128,8 @@ def test_a_backend_that_refuses_for_long_is_tried_no_more_often_than_configured(
     class Thrice(PostSpans):
         @property
         def delivery_options(self) -> DeliveryOptions:
-            return replace(super().delivery_options, retry=replace(_QUICK, max_retries=2))
+            options = super().delivery_options
+            return replace(options, retry=replace(_QUICK, max_retries=2), breaker=BreakerPolicy(failures=0))
 
     with Telemetry({"backend": registered(lambda: Thrice(backend.url))()}) as telemetry:
         run_of(telemetry, 19)
