@@ -12,6 +12,7 @@ import pytest
 
 from nat.data_models.intermediate_step import IntermediateStep
 from nat.observability import Telemetry, step
+from nat.observability.delivery.breaker import BreakerPolicy
 from nat.observability.delivery.errors import TransientExportError, classify
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.retry import RetryPolicy
@@ -126,7 +127,8 @@ def test_a_backend_that_refuses_for_long_is_tried_no_more_often_than_configured(
     class Thrice(PostSpans):
         @property
         def delivery_options(self) -> DeliveryOptions:
-            return replace(super().delivery_options, retry=replace(_QUICK, max_retries=2))
+            retry, breaker = replace(_QUICK, max_retries=2), BreakerPolicy(failures=0)
+            return replace(super().delivery_options, retry=retry, breaker=breaker)
 
     with Telemetry({"backend": registered(lambda: Thrice(backend.url))()}) as telemetry:
         run_of(telemetry, 19)
