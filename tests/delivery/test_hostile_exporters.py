@@ -538,6 +538,34 @@ def test_offers_from_many_threads_while_closing_are_all_counted() -> None:
         assert status["steps"].accepted == 2 * (sum(made) + 4)
 
 
+def test_every_reading_is_true_while_items_move() -> None:
+    """Two thousand readings under load: what was accepted never goes back, and is never more than what was made."""
+    telemetry = Telemetry({"spans": registered(SpanCollector)()}).start()
+    stop = threading.Event()
+    made = [1]  # with the run's own span; counted before it is offered
+
+    def work() -> None:
+        with telemetry.run("run"):
+            while not stop.is_set():
+                made[0] += 1
+                with step("work"):
+                    pass
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    readings = []
+    for _ in range(2_000):
+        status = telemetry.status().exporters["spans"]
+        readings.append((status.accepted, made[0]))
+        assert_balanced(status)
+    stop.set()
+    worker.join()
+    telemetry.close(10.0)
+
+    assert [accepted for accepted, _ in readings] == sorted(accepted for accepted, _ in readings)
+    assert all(accepted <= most for accepted, most in readings)
+
+
 def test_a_run_leaves_nothing_behind() -> None:
     """A thousand runs, some with late steps: no copy, capture or state of theirs is kept."""
     instances: list[Any] = []

@@ -51,6 +51,7 @@ _log = logging.getLogger("nat.observability.manager")
 _GATHER_S = 0.005  # how long the first item of a burst waits for more, so that one wake-up serves many
 _REQUIRED_TIMEOUT_S = 30.0
 _GRACE_S = 0.5  # beyond a deadline, for a loop to say that it has kept it
+_DISTRIBUTING_TIMEOUT_S = 0.5
 _MAX_HELD = 200_000  # items kept for an exporter that has not started yet
 
 
@@ -117,6 +118,7 @@ class TelemetryManager:
         self._outer = ContextState.get()
         self._loose = LooseCapture(self, self._capture_with_open)
         self._lock = threading.Lock()
+        self._distributing = threading.Lock()
         self._noise = Noise(_log)
         self._said_refused = 0
         self.wants_steps = True
@@ -195,9 +197,15 @@ class TelemetryManager:
 
     def status(self) -> TelemetryStatus:
         """What every exporter is doing and has done."""
-        steps, spans = self._intake.waiting()
-        refused = (self._intake.refused_steps, self._intake.refused_spans)
-        return TelemetryStatus({name: slot.status((steps, spans), refused) for name, slot in self._slots.items()})
+        # what moves from the intake to a lane meanwhile would be counted twice; a signal handler must not wait for ever
+        is_at_rest = self._distributing.acquire(timeout=_DISTRIBUTING_TIMEOUT_S)
+        try:
+            steps, spans = self._intake.waiting()
+            refused = (self._intake.refused_steps, self._intake.refused_spans)
+            return TelemetryStatus({name: slot.status((steps, spans), refused) for name, slot in self._slots.items()})
+        finally:
+            if is_at_rest:
+                self._distributing.release()
 
     def metrics(self) -> list[Measurement]:
         """What every exporter has counted and measured."""
@@ -288,10 +296,11 @@ class TelemetryManager:
 
     def _distribute(self) -> None:
         """Hand what the intake holds to every lane."""
-        drained = self._intake.drain()
-        if drained.steps or drained.spans:
-            for slot in self._slots.values():
-                slot.give(drained)
+        with self._distributing:
+            drained = self._intake.drain()
+            if drained.steps or drained.spans:
+                for slot in self._slots.values():
+                    slot.give(drained)
         refused = self._intake.refused_steps + self._intake.refused_spans
         if refused > self._said_refused:
             self._noise.warn(
