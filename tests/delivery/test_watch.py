@@ -119,7 +119,7 @@ def test_the_watching_thread_ends_with_the_last_loop(loop: LoopThread) -> None:
     before = set(threading.enumerate())
     watcher = LoopWatcher(interval_s=WAIT_S)
     watcher.add(loop, "one")
-    (thread,) = set(threading.enumerate()) - before
+    (thread,) = [new for new in set(threading.enumerate()) - before if new.name == "nat loop watcher"]
 
     watcher.remove(loop, "one")
     thread.join(WAIT_S)
