@@ -28,6 +28,8 @@ def test_it_opens_after_failures_in_a_row_and_closes_with_the_probe() -> None:
     assert (breaker.state, breaker.wait_s(14.0)) == ("half-open", math.inf)
     assert breaker.failed(15.0).wait_s(15.0) == 10.0
     assert breaker.succeeded() == Breaker(POLICY)
+    assert breaker.failed(15.0).wait_s(15.0, at_most_s=1.0) == 1.0
+    assert breaker.failed(15.0).wait_s(17.0, at_most_s=1.0) == 0.0
 
 
 def test_zero_failures_switch_it_off() -> None:
@@ -56,7 +58,7 @@ def test_a_lane_stops_asking_and_probes_once_until_the_backend_is_back() -> None
             backend.answer = lambda item: TransientExportError() if backend.times[-1] < 25.0 else None
             for number in range(50):
                 lane.submit(number)
-            await lane.flush()
+            await virtual_time.sleep(60.0)
 
     virtual_time.run(scenario())
 
@@ -80,6 +82,26 @@ def test_an_answer_however_bad_closes_it() -> None:
     virtual_time.run(scenario())
 
     assert backend.times == [0.0, 1.0, 2.0, 2.0, 3.0, 4.0, 4.0, 5.0, 6.0, 6.0, 7.0, 8.0]
+
+
+def test_a_flush_does_not_wait_for_it() -> None:
+    """It makes the probe, and one each second; when that works, everything is sent."""
+    backend = Backend()
+
+    async def scenario() -> float:
+        options = DeliveryOptions(breaker=BreakerPolicy(failures=1, open_for_s=1000.0))
+        async with lane_to(backend, options) as lane:
+            backend.answer = lambda item: TransientExportError()
+            for number in range(5):
+                lane.submit(number)
+            await virtual_time.sleep(100.0)
+            assert len(backend.attempts) == 1
+            backend.answer = lambda item: TransientExportError() if virtual_time.now() < 103.0 else None
+            await lane.flush()
+            return virtual_time.now()
+
+    assert virtual_time.run(scenario()) < 107.0
+    assert backend.taken == [0, 1, 2, 3, 4]
 
 
 def test_the_shutdown_does_not_wait_for_it() -> None:

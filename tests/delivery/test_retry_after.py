@@ -8,6 +8,8 @@ import pytest
 
 from nat.observability.delivery.errors import TransientExportError, classify
 from nat.observability.delivery.options import DeliveryOptions
+from nat.observability.delivery.retry import RetryPolicy
+from nat.observability.ledger import Counts
 from tests.support import virtual_time
 from tests.support.lanes import Backend, answers, lane_to
 
@@ -79,6 +81,24 @@ def test_no_attempt_of_the_lane_comes_earlier(error: Exception) -> None:
 
     assert backend.times == [0.0] + [3.0] * 10
     assert sorted(backend.taken) == list(range(10))
+
+
+def test_an_item_is_given_up_if_that_is_too_late_for_it() -> None:
+    """The next one is not sent earlier for that."""
+    backend = Backend(answers(AiohttpLikeError(503, {"Retry-After": "100"})))
+
+    async def scenario() -> Counts:
+        options = DeliveryOptions(concurrency=1, retry=RetryPolicy(max_elapsed_s=60.0))
+        async with lane_to(backend, options) as lane:
+            lane.submit("first")
+            lane.submit("second")
+            await lane.flush()
+            return lane.ledger.counts()
+
+    counts = virtual_time.run(scenario())
+
+    assert backend.attempts == [(0.0, "first"), (100.0, "second")]
+    assert (counts.delivered, counts.dropped) == (1, {"retries_exhausted": 1})
 
 
 def test_a_final_answer_is_one_attempt_and_one_message(caplog: pytest.LogCaptureFixture) -> None:

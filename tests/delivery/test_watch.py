@@ -113,7 +113,15 @@ def test_an_exporter_that_blocks_its_thread_is_named(caplog: pytest.LogCaptureFi
     (message,) = [message for message in caplog.messages if "has been blocked" in message]
     assert message.startswith("culprit: the event loop has been blocked for ")
     assert "test_watch.py" in message
-    watchers = [thread for thread in threading.enumerate() if thread.name == "nat loop watcher"]
-    for thread in watchers:
-        thread.join(WAIT_S)
-    assert not any(thread.is_alive() for thread in watchers)
+
+
+def test_the_watching_thread_ends_with_the_last_loop(loop: LoopThread) -> None:
+    before = set(threading.enumerate())
+    watcher = LoopWatcher(interval_s=WAIT_S)
+    watcher.add(loop, "one")
+    (thread,) = [new for new in set(threading.enumerate()) - before if new.name == "nat loop watcher"]
+
+    watcher.remove(loop, "one")
+    thread.join(WAIT_S)
+
+    assert not thread.is_alive()

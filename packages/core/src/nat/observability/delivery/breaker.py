@@ -52,11 +52,19 @@ class Breaker:
             return "closed"
         return "half-open" if self.is_probing else "open"
 
-    def wait_s(self, now_s: float) -> float:
-        """Seconds until an attempt may begin; infinite while the probe's answer is awaited."""
+    def wait_s(self, now_s: float, at_most_s: float = math.inf) -> float:
+        """Seconds until an attempt may begin; infinite while the probe's answer is awaited.
+
+        Args:
+            now_s: Now.
+            at_most_s: For how long it may be open, when somebody waits for the backend.
+        """
         if self.open_until_s is None:
             return 0.0
-        return math.inf if self.is_probing else max(self.open_until_s - now_s, 0.0)
+        if self.is_probing:
+            return math.inf
+        spared_s = max(self.policy.open_for_s - at_most_s, 0.0)
+        return max(self.open_until_s - spared_s - now_s, 0.0)
 
     def began(self) -> "Breaker":
         """An attempt begins, `wait_s` being 0."""

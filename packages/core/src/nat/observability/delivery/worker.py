@@ -35,6 +35,7 @@ Entry = tuple[CapturedStep | CapturedSpan | None, Run]
 
 SHUTDOWN_TIMEOUT_S = 10.0  # for a last flush, where nothing else is said
 MAX_PENDING = 200_000  # items on their way in one lane
+_OPEN_WHILE_FLUSHING_S = 1.0  # that the breaker may be open while somebody waits for a flush
 _ABORT_TIMEOUT_S = 1.0  # for cancelled tasks to end; one that does not is left behind
 
 
@@ -207,11 +208,13 @@ class Lane:
         self._wake.set()
 
     async def flush(self) -> None:
-        """Return when everything that was offered before has met its fate."""
+        """Return when everything offered before has met its fate; meanwhile the breaker is open for a second at most."""
         if self._loop is None or self._worker is None or self._worker.done() or self._is_over:
             return
         reached: asyncio.Future[int] = self._loop.create_future()
         self._flushes.add(reached)
+        if self._breaker.state == "open":
+            self._wake_pauses()
         self._inbox.append(reached)
         self._wake.set()
         try:
@@ -698,7 +701,8 @@ class Lane:
             if now < self._not_before_s:
                 await asyncio.sleep(self._not_before_s - now)
                 continue
-            wait_s = 0.0 if self._is_closing else self._breaker.wait_s(now)
+            at_most_s = _OPEN_WHILE_FLUSHING_S if self._flushes else math.inf
+            wait_s = 0.0 if self._is_closing else self._breaker.wait_s(now, at_most_s)
             if wait_s == 0:
                 self._breaker = self._breaker.began()
                 return
