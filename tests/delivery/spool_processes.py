@@ -1,4 +1,4 @@
-"""What other processes do with a spool: each function is one process, driven by lines on stdin and stdout.
+"""What other processes do with a spool or dead letters: each function is one process, driven by lines on stdin and stdout.
 
 python spool_processes.py FUNCTION DIRECTORY [ARGUMENTS]
 """
@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from nat.observability.delivery.dead_letters import DeadLetters
 from nat.observability.delivery.spool import FsyncPolicy, Spool, SpoolError, SpoolId
 
 
@@ -114,6 +115,26 @@ def fork(directory: Path) -> None:
     else:
         os.read(reading, 4)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def write_letters(directory: Path, first: str) -> None:
+    """Add letters for ever; each id is told when it is there."""
+    letters = DeadLetters(directory, max_bytes=2**30)
+    number = int(first)
+    while True:
+        say("adding", number)
+        letters.add(record(number), reason="HTTP 400", answer=None, exporter="prod", now=float(number))
+        say("added", number)
+        number += 1
+
+
+def remove_letters(directory: Path) -> None:
+    """At a line on stdin, remove all letters, and tell how many."""
+    letters = DeadLetters(directory, max_bytes=2**30)
+    ids = [letter.id for letter in letters.entries()]
+    say("ready")
+    sys.stdin.readline()
+    say("removed", sum(letters.remove([letter_id]) for letter_id in ids))
 
 
 if __name__ == "__main__":
