@@ -409,6 +409,24 @@ def test_a_directory_that_becomes_read_only_is_said_and_used_again_later(tmp_pat
     assert recovered(tmp_path) == [b"before", b"after"]
 
 
+def test_a_segment_that_cannot_be_deleted_is_deleted_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = a_spool(tmp_path, max_bytes=2**20)
+    ids = [spool.append([b"x" * 100_000])[0] for _ in range(2)]
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "read-only", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        with pytest.raises(SpoolError):
+            spool.acknowledge(ids[:1])
+        assert len(spool.append([b"x" * 100_000])) == 1
+    assert len(list(tmp_path.glob("*/*.seg"))) == 3
+    spool.append([b"x" * 100_000])
+
+    assert len(list(tmp_path.glob("*/*.seg"))) == 3
+
+
 def test_acknowledgements_that_could_not_be_written_are_written_later(tmp_path: Path) -> None:
     spool = a_spool(tmp_path)
     ids = spool.append([b"a", b"b", b"c"])

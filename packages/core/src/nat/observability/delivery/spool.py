@@ -235,9 +235,10 @@ class Spool:
             raise FileNotFoundError(errno.ENOENT, reason, str(owner.folder))
 
     def _new_segment(self) -> "_Segment":
-        self._retire()
-        for idle in [segment for segment in self._segments.values() if not segment.records]:
-            self._delete(idle)  # could not be deleted when its last record was acknowledged
+        with contextlib.suppress(OSError):  # what cannot be deleted now is tried again here the next time
+            self._retire()
+            for idle in [segment for segment in self._segments.values() if not segment.records]:
+                self._delete(idle)
         if self._own is None:
             self._own = _Owner.found(self._directory)
         owner = self._own
@@ -536,12 +537,7 @@ def survey(directory: Path) -> list[OwnerSurvey]:
 
 
 def _surveyed(folder: Path) -> OwnerSurvey:
-    with (folder / _OWNER).open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            is_live = False
-        except BlockingIOError:
-            is_live = True
+    is_live = _is_locked(folder / _OWNER)
     records = items = size = 0
     oldest_at: float | None = None
     for path in sorted(folder.glob("*.seg")):
@@ -554,6 +550,15 @@ def _surveyed(folder: Path) -> OwnerSurvey:
                 items += frame.items
                 oldest_at = frame.appended_at if oldest_at is None else min(oldest_at, frame.appended_at)
     return OwnerSurvey(folder, is_live, records, items, size, oldest_at)
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
 # -- folders and files -----------------------------------------------------------------------------------------------------
@@ -621,7 +626,9 @@ class _Owner:
 
     def close(self) -> None:
         """Release the lock; in a forked child, only the child's hold on it."""
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 @dataclass(slots=True, eq=False)
@@ -684,15 +691,15 @@ class _Segment:
                 _sync_folders(self.path.parent)
 
     def _close_acknowledgements(self) -> None:
-        if self.ack_descriptor >= 0:
-            os.close(self.ack_descriptor)
-            self.ack_descriptor = -1
+        descriptor, self.ack_descriptor = self.ack_descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def close(self) -> None:
         """Append to it no more."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        descriptor, self.descriptor = self.descriptor, -1  # in this order: a fork between them must not close another's
+        if descriptor >= 0:
+            os.close(descriptor)
         self._close_acknowledgements()
 
 
