@@ -20,6 +20,7 @@ from nat.observability.delivery.spool import (
     SpoolError,
     SpoolFullError,
     SpoolId,
+    exporter_directories,
     exporter_directory,
     survey,
 )
@@ -542,3 +543,5 @@ def test_a_survey_tells_what_there_is_and_takes_no_part(tmp_path: Path) -> None:
 )
 def test_every_exporter_has_a_directory_of_its_own(tmp_path: Path, name: str, folder: str) -> None:
     assert exporter_directory(tmp_path, name) == tmp_path / folder
+    (tmp_path / folder).mkdir()
+    assert exporter_directories(tmp_path) == {name: tmp_path / folder}

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 __all__ = [
     "FsyncPolicy",
@@ -36,6 +36,8 @@ __all__ = [
     "SpoolError",
     "SpoolFullError",
     "SpoolId",
+    "corrupt_count",
+    "exporter_directories",
     "exporter_directory",
     "survey",
 ]
@@ -522,6 +524,20 @@ def exporter_directory(directory: Path, exporter: str) -> Path:
     """Where one exporter's records go below a common directory, whatever characters its name has."""
     name = quote(exporter, safe=" @+,=")
     return directory / (f"%2E{name[1:]}" if name.startswith(".") else name or "%00")
+
+
+def exporter_directories(directory: Path) -> dict[str, Path]:
+    """The directories below a common one, by exporter; see `exporter_directory`."""
+    found = {unquote(folder.name.replace("%00", "")): folder for folder in _subfolders(directory)}
+    return dict(sorted(found.items()))
+
+
+def corrupt_count(directory: Path) -> int:
+    """How many damaged stretches a spool's directory keeps for whoever wants to look at them."""
+    try:
+        return len(os.listdir(directory / _CORRUPT))  # noqa: PTH208  (only their number)
+    except FileNotFoundError:
+        return 0
 
 
 def survey(directory: Path) -> list[OwnerSurvey]:
