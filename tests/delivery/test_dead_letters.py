@@ -176,6 +176,21 @@ def test_a_directory_that_cannot_be_written_is_said_and_used_when_it_can(tmp_pat
     assert add(letters)
 
 
+def test_half_a_letter_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    letters = some_letters(tmp_path)
+
+    def refuse(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", refuse)
+        with pytest.raises(OSError, match="no space left"):
+            add(letters)
+
+    assert list(tmp_path.glob("*/*")) == []
+    assert add(letters)
+
+
 def test_threads_add_and_remove_at_the_same_time(tmp_path: Path) -> None:
     letters = some_letters(tmp_path)
     failures: list[BaseException] = []

@@ -1,6 +1,7 @@
 """The spool: what it took is there until it is acknowledged, whoever dies, and whatever happens to the disk."""
 
 import errno
+import os
 import random
 import shutil
 import stat
@@ -355,6 +356,31 @@ def test_a_full_disk_is_said_and_half_a_batch_taken_back(tmp_path: Path) -> None
 
     assert said == [["failed", str(errno.EFBIG), "1"], ["failed", str(errno.EFBIG), "2"], ["kept", "3"]]
     assert recovered(tmp_path) == [b"first", b"after", b"after"]
+
+
+def test_half_a_batch_that_cannot_be_taken_back_harms_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = a_spool(tmp_path)
+    spool.append([b"before"])
+    write = os.write
+
+    def write_half(descriptor: int, data: bytes) -> int:
+        if len(data) < 40:
+            raise OSError(errno.EIO, "input/output error")
+        return write(descriptor, data[:40])
+
+    def refuse(descriptor: int, length: int) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", write_half)
+        patched.setattr(os, "ftruncate", refuse)
+        with pytest.raises(SpoolError) as said:
+            spool.append([b"x" * 30])
+    spool.append([b"after"])
+    spool.close()
+
+    assert said.value.errno == errno.EIO
+    assert recovered(tmp_path) == [b"before", b"after"]
 
 
 def test_a_removed_directory_is_said_once_and_made_again(tmp_path: Path) -> None:
