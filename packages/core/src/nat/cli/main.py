@@ -22,8 +22,10 @@ _DISTRIBUTION = "nat-telemetry-core"
 _COMMAND_GROUP = "nat.cli"
 
 _OWN_COMMANDS = {  # a module of nat.cli.commands each, and its line in `nat -h`
+    "dead-letters": "Look at what backends refused for good, and drop it.",
     "info": "Show installed exporters and their settings.",
     "run": "Run a workflow, once or for every line of a file.",
+    "spool": "See what waits on disk to be delivered.",
     "validate": "Check a workflow file and list everything that is wrong with it.",
 }
 
@@ -115,6 +117,7 @@ def main() -> NoReturn:
 def _own_command(name: str) -> click.Command:
     from importlib import import_module
 
+    name = _underscored(name)
     command = getattr(import_module(f"nat.cli.commands.{name}"), name)
     assert isinstance(command, click.Command)
     return command

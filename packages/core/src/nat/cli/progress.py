@@ -14,8 +14,8 @@ __all__ = ["progress"]
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Callable[[bool], None]]:
-    """Show how many of `total` runs have ended; call what this gives with each one's success."""
+def progress(total: int, noun: str = "runs") -> Iterator[Callable[[bool], None]]:
+    """Show how many of `total` have been done; call what this gives with each one's success."""
     stream = None if sys.stderr is None else real_stream(sys.stderr)
     if stream is None or not is_terminal(stream):
         yield lambda is_success: None
@@ -23,9 +23,9 @@ def progress(total: int) -> Iterator[Callable[[bool], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     bar = Progress(
-        TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[failed]}")
+        TextColumn(noun), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[failed]}")
     )
-    task = bar.add_task("runs", total=total, failed="")
+    task = bar.add_task(noun, total=total, failed="")
     failed_count = 0
 
     def advance(is_success: bool) -> None:
