@@ -4,6 +4,8 @@ import asyncio
 import atexit
 import contextvars
 import logging
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -15,6 +17,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 from nat.builder.builder import Builder
 from nat.builder.context import ContextState, active_step, enter_step, in_state
@@ -43,6 +46,7 @@ from nat.observability.noise import Noise, is_ours, raised
 from nat.observability.registry import ExporterEntry, registration_of
 from nat.observability.snapshot import snapshot
 from nat.observability.spans.capture import CapturedSpan, LooseCapture, RunCapture
+from nat.utils.forking import keep_for_ever, new_lock
 
 __all__ = ["ExporterState", "ExporterStatus", "RunScope", "TelemetryManager", "TelemetryStatus", "entries_of"]
 
@@ -52,6 +56,7 @@ _GATHER_S = 0.005  # how long the first item of a burst waits for more, so that 
 _REQUIRED_TIMEOUT_S = 30.0
 _GRACE_S = 0.5  # beyond a deadline, for a loop to say that it has kept it
 _DISTRIBUTING_TIMEOUT_S = 0.5
+_EXIT_PRIORITY = 0  # among finalizers of `multiprocessing`: after pools have ended, before its queues are flushed
 _MAX_HELD = 200_000  # items kept for an exporter that has not started yet
 
 
@@ -107,21 +112,27 @@ class TelemetryManager:
     """
 
     def __init__(self, entries: Sequence[ExporterEntry]) -> None:
-        configs = {entry.name: entry.config for entry in entries}
-        self._slots = {entry.name: _Slot(entry, Builder(configs), self._lanes_changed) for entry in entries}
+        self._entries = list(entries)
+        self._slots = self._new_slots()
         self._intake = Intake(self._wake)
         self._thread: LoopThread | None = None
         self._has_started = False
         self._is_closing = False
         self._has_closed = False
+        self._is_forked = False
         self._captures: set[RunCapture] = set()
         self._outer = ContextState.get()
         self._loose = LooseCapture(self, self._capture_with_open)
-        self._lock = threading.Lock()
-        self._distributing = threading.Lock()
+        self._lock = new_lock()
+        self._distributing = new_lock()
         self._noise = Noise(_log)
         self._said_refused = 0
         self.wants_steps = True
+        _managers.add(self)
+
+    def _new_slots(self) -> "dict[str, _Slot]":
+        configs = {entry.name: entry.config for entry in self._entries}
+        return {entry.name: _Slot(entry, Builder(configs), self._lanes_changed) for entry in self._entries}
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -141,8 +152,50 @@ class TelemetryManager:
         for slot in self._slots.values():
             slot.start(self._thread)
         self._outer.stream.attach(self._loose)
-        _open_managers.add(self)
+        self._keep_until_exit()
         self._check_required()
+
+    def _keep_until_exit(self) -> None:
+        """A program that closes nothing still delivers, a child of `multiprocessing` too."""
+        _open_managers.add(self)
+        _register_with_multiprocessing(self)
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: what waits and what runs is the parent's; exporters start anew at the child's first step."""
+        if not self._has_started:
+            return
+        keep_for_ever(self._slots, self._intake, self._thread)
+        self._slots = self._new_slots()
+        self._intake = Intake(self._wake)
+        self._thread = None
+        self._is_forked = not self._is_closing
+        self._said_refused = 0
+        self.wants_steps = True
+        for capture in list(self._captures):
+            capture.leave_to_parent()
+        self._loose.leave_to_parent()
+        self._outer.stream.detach(self._loose)
+        if self._is_forked:
+            self._outer.stream.attach(self._loose)
+            _register_with_multiprocessing(self)
+
+    @property
+    def _is_running(self) -> bool:
+        """Whether steps are taken; in a forked child the first question starts the exporters."""
+        if self._thread is None and self._is_forked:
+            self._start_in_child()
+        return self._thread is not None
+
+    def _start_in_child(self) -> None:
+        with self._lock:
+            if not self._is_forked or self._is_closing:
+                return
+            self._is_forked = False
+            thread = _shared_thread.acquire()
+            for slot in self._slots.values():
+                slot.start(thread)
+            self._thread = thread
+        self._keep_until_exit()
 
     def _check_required(self) -> None:
         required = [slot for slot in self._slots.values() if slot.entry.required]
@@ -175,9 +228,13 @@ class TelemetryManager:
         timeout_s = SHUTDOWN_TIMEOUT_S if timeout_s is None else timeout_s
         with self._lock:
             thread = self._thread
-            if thread is None or self._is_closing:
+            if self._is_closing or not self._has_started:
                 return self.status()
             self._is_closing = True
+        if thread is None:  # a forked child that has taken no step
+            self._outer.stream.detach(self._loose)
+            _open_managers.discard(self)
+            return self.status()
         deadline = time.monotonic() + timeout_s
         self._outer.stream.detach(self._loose)
         self._loose.close(time.time_ns())
@@ -229,7 +286,7 @@ class TelemetryManager:
         if not self._has_started:
             with suppress(RuntimeError):  # another thread was faster
                 self.start()
-        elif self._thread is None:
+        elif not self._is_running:
             self._noise.warn("closed", "telemetry: is closed; run %r is not recorded", name)
         return RunScope(
             self, name, input=input, session_id=session_id, user_id=user_id, tags=tags, metadata=metadata, kind=kind
@@ -237,7 +294,7 @@ class TelemetryManager:
 
     def record_step(self, step: CapturedStep, run: Run) -> None:
         """Take a step event from a capture."""
-        if self._thread is None:
+        if self._thread is None and not self._is_running:
             self._refuse(step_count=1)
         else:
             self._intake.put_step(step, run)
@@ -246,7 +303,7 @@ class TelemetryManager:
 
     def record_span(self, span: CapturedSpan, run: Run) -> None:
         """Take a span from a capture."""
-        if self._thread is None:
+        if self._thread is None and not self._is_running:
             self._refuse(span_count=1)
         else:
             self._intake.put_span(span, run)
@@ -690,8 +747,15 @@ class _SharedThread:
     """The telemetry thread: one in a process, there while a manager needs it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._thread: LoopThread | None = None
+        self._users = 0
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: the thread does not exist here."""
+        if self._thread is not None:
+            keep_for_ever(self._thread)
+        self._thread = None
         self._users = 0
 
     def acquire(self) -> LoopThread:
@@ -712,6 +776,7 @@ class _SharedThread:
 
 _shared_thread = _SharedThread()
 _open_managers: set[TelemetryManager] = set()
+_managers: "WeakSet[TelemetryManager]" = WeakSet()
 
 
 @atexit.register
@@ -719,6 +784,34 @@ def _close_open_managers() -> None:
     """A program that closes nothing still delivers: within the usual deadline, all managers in turn."""
     for manager in list(_open_managers):
         manager.close()
+
+
+def _leave_to_parent() -> None:
+    _shared_thread.leave_to_parent()
+    for manager in list(_managers):
+        manager._leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def _register_with_multiprocessing(manager: TelemetryManager) -> None:
+    """Deliver also at the end of a child of `multiprocessing`, which runs no `atexit` handlers.
+
+    Such a child forgets finalizers that were there before it has settled, and asks then for new ones.
+    """
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.register_after_fork(manager, _add_finalizer)
+        _add_finalizer(manager)
+
+
+def _add_finalizer(manager: TelemetryManager) -> None:
+    util = sys.modules["multiprocessing.util"]
+    process = sys.modules["multiprocessing.process"]
+    if process.parent_process() is not None:
+        util.Finalize(None, _close_open_managers, exitpriority=_EXIT_PRIORITY)
 
 
 def _unfinished(steps: Sequence[CapturedStep]) -> CapturedError:
