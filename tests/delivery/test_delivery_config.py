@@ -162,8 +162,8 @@ def test_the_reference_names_every_key_and_its_default() -> None:
     known = dict(_flat(DeliveryConfig))
 
     assert {key for key, _ in rows} == known.keys()
-    assert {key: text for key, text in rows if re.fullmatch(r"[\d.]+", text) and known[key] is not None} == {
-        key: f"{default:g}" for key, default in known.items() if isinstance(default, int | float)
+    assert {key: float(text) for key, text in rows if re.fullmatch(r"[\d.]+", text) and known[key] is not None} == {
+        key: default for key, default in known.items() if isinstance(default, int | float)
     }
 
 

@@ -20,7 +20,8 @@ def loop() -> Iterator[LoopThread]:
     thread = LoopThread("test loop")
     thread.start()
     yield thread
-    thread.stop()
+    thread.end()
+    thread.join(1.0)
 
 
 def _answered(loop: LoopThread) -> None:

@@ -16,6 +16,7 @@ from nat.observability.events import (
     Run,
     new_trace_id,
 )
+from nat.utils.forking import new_lock
 
 if TYPE_CHECKING:
     from nat.builder.intermediate_step_manager import IntermediateStepManager
@@ -133,7 +134,7 @@ class ImplicitRun:
     __slots__ = ("_count", "_lock", "_run")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._run: Run | None = None
         self._count = 0
 

@@ -33,7 +33,7 @@ class Session:
         self._workflow = workflow
         self._is_single = is_single
         self._shows_tracebacks = shows_tracebacks
-        self._telemetry = Telemetry(*workflow.exporters)
+        self._telemetry = Telemetry(*workflow.exporters, delivery=workflow.delivery)
         self._interruption = Interruption()
         self._scopes: dict[int, RunScope] = {}
         self._has_failed = False

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["BatchDeliveryConfig", "BreakerConfig", "DeliveryConfig", "RetryConfig"]
+__all__ = ["BatchDeliveryConfig", "BreakerConfig", "DeliveryConfig", "IntakeConfig", "RetryConfig"]
 
 
 class _Block(BaseModel):
@@ -83,6 +83,23 @@ class BatchDeliveryConfig(_Block):
     )
 
 
+class IntakeConfig(_Block):
+    """What may be on its way to all exporters together, captured and not delivered yet."""
+
+    max_items: int = Field(default=200_000, ge=1, description="Steps and spans that may be on their way.")
+    max_bytes: int = Field(default=256 * 2**20, ge=2**20, description="Bytes of memory that they may hold.")
+    overflow: Literal["drop_newest", "drop_oldest", "wait"] = Field(
+        default="drop_newest",
+        description="Beyond that, for an exporter that does not keep up: what is new is lost, what is oldest is lost, or "
+        "the workflow waits for room.",
+    )
+    wait_timeout: float = Field(
+        default=1.0,
+        ge=0,
+        description="Seconds that one step waits at most with `overflow: wait`; then what is new is lost.",
+    )
+
+
 class DeliveryConfig(_Block):
     """How items get to a backend. A key that is not written stays as the exporter has it."""
 
@@ -107,4 +124,8 @@ class DeliveryConfig(_Block):
     loop: Literal["shared", "own"] | None = Field(
         default=None,
         description="The event loop it lives on: shared with others, or its own; own unless this project ships it.",
+    )
+    intake: IntakeConfig = Field(
+        default_factory=IntakeConfig,
+        description="What may be on its way to all exporters together; under general.telemetry only.",
     )

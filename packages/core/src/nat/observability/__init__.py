@@ -4,15 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nat.data_models.delivery import DeliveryConfig
+    from nat.data_models.delivery import DeliveryConfig, IntakeConfig
     from nat.observability.api import Step, StepKind, Telemetry, carry_context, observe, step
     from nat.observability.delivery.metrics import HistogramReading, Measurement
-    from nat.observability.manager import ExporterStatus, RunScope, TelemetryStatus
+    from nat.observability.manager import ExporterStatus, FlushResult, RunScope, TelemetryStatus
 
 __all__ = [
     "DeliveryConfig",
     "ExporterStatus",
+    "FlushResult",
     "HistogramReading",
+    "IntakeConfig",
     "Measurement",
     "RunScope",
     "Step",
@@ -27,7 +29,9 @@ __all__ = [
 _HOMES = {
     "DeliveryConfig": "nat.data_models.delivery",
     "ExporterStatus": "nat.observability.manager",
+    "FlushResult": "nat.observability.manager",
     "HistogramReading": "nat.observability.delivery.metrics",
+    "IntakeConfig": "nat.data_models.delivery",
     "Measurement": "nat.observability.delivery.metrics",
     "RunScope": "nat.observability.manager",
     "TelemetryStatus": "nat.observability.manager",

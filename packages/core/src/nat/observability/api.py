@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nat.data_models.delivery import DeliveryConfig
     from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
     from nat.observability.delivery.metrics import Measurement
-    from nat.observability.manager import RunScope, TelemetryStatus
+    from nat.observability.manager import FlushResult, RunScope, TelemetryStatus
     from nat.observability.registry import ExporterEntry
 
 __all__ = [
@@ -80,9 +80,9 @@ class Telemetry:
         *exporters: "TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry",
         delivery: "DeliveryConfig | None" = None,
     ) -> None:
-        from nat.observability.manager import TelemetryManager, entries_of  # steps alone need none of this
+        from nat.observability.manager import TelemetryManager, entries_of, limits_of  # steps alone need none of this
 
-        self._manager = TelemetryManager(entries_of(exporters, delivery))
+        self._manager = TelemetryManager(entries_of(exporters, delivery), intake=limits_of(delivery))
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()) -> Self:
@@ -100,7 +100,8 @@ class Telemetry:
         """
         from nat.runtime.loader import load_workflow
 
-        return cls(*load_workflow(path, overrides, entrypoint="unused").exporters)
+        workflow = load_workflow(path, overrides, entrypoint="unused")
+        return cls(*workflow.exporters, delivery=workflow.delivery)
 
     def start(self) -> Self:
         """Start the exporters; returns at once, unless one is `required`.
@@ -141,11 +142,11 @@ class Telemetry:
             name, input=input, session_id=session_id, user_id=user_id, tags=tags, metadata=metadata, kind=_START[kind]
         )
 
-    def flush(self, timeout: float = _FLUSH_TIMEOUT_S) -> "TelemetryStatus":
+    def flush(self, timeout: float = _FLUSH_TIMEOUT_S) -> "FlushResult":
         """Send now what waits; blocks until it has met its fate, `timeout` seconds at most for all exporters together."""
         return self._manager.flush(timeout)
 
-    async def aflush(self, timeout: float = _FLUSH_TIMEOUT_S) -> "TelemetryStatus":  # noqa: ASYNC109  (as `flush`)
+    async def aflush(self, timeout: float = _FLUSH_TIMEOUT_S) -> "FlushResult":  # noqa: ASYNC109  (as `flush`)
         """Like `flush`, without blocking the event loop."""
         return await _off_the_loop(self._manager.flush, timeout)
 
@@ -157,11 +158,11 @@ class Telemetry:
         """What every exporter has counted and measured, under OpenTelemetry's names for SDK self-observation."""
         return self._manager.metrics()
 
-    def close(self, timeout: float | None = None) -> "TelemetryStatus":
+    def close(self, timeout: float | None = None) -> "FlushResult":
         """Deliver what waits and stop the exporters; blocks, `timeout` seconds at most for all together. Idempotent."""
         return self._manager.close(timeout)
 
-    async def aclose(self, timeout: float | None = None) -> "TelemetryStatus":  # noqa: ASYNC109  (as `close`)
+    async def aclose(self, timeout: float | None = None) -> "FlushResult":  # noqa: ASYNC109  (as `close`)
         """Like `close`, without blocking the event loop."""
         return await _off_the_loop(self._manager.close, timeout)
 

@@ -9,12 +9,12 @@ import hashlib
 import logging
 import os
 import random
-import threading
 import traceback
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nat.data_models.step_types import IntermediateStepType
 from nat.observability.snapshot import Snapshot
+from nat.utils.forking import new_lock
 from nat.utils.reactive.subject import OnComplete, OnError, Subject, guarded
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ _MAX_STACKTRACE_CHARS = 32_768
 MAX_ERROR_MESSAGE_CHARS = 8_192
 
 _random = random.Random()  # not the module's own: a program that seeds that one must not repeat trace ids
-os.register_at_fork(after_in_child=_random.seed)
+if hasattr(os, "register_at_fork"):  # not everywhere
+    os.register_at_fork(after_in_child=_random.seed)
 
 
 _reports_nothing: contextvars.ContextVar[bool] = contextvars.ContextVar("nat_reports_nothing", default=False)
@@ -279,7 +280,7 @@ class EventStream(Subject["IntermediateStep"]):
         self._run = run
         self._listeners: tuple[StepListener, ...] = ()
         self._signals: dict[StepListener, tuple[OnError | None, OnComplete | None]] = {}
-        self._listeners_lock = threading.Lock()
+        self._listeners_lock = new_lock()
 
     def attach(
         self, listener: StepListener, on_error: OnError | None = None, on_complete: OnComplete | None = None

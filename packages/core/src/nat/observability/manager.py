@@ -4,6 +4,8 @@ import asyncio
 import atexit
 import contextvars
 import logging
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -15,6 +17,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 from nat.builder.builder import Builder
 from nat.builder.context import ContextState, active_step, enter_step, in_state
@@ -22,12 +25,12 @@ from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.intermediate_step import ROOT_PARENT_ID, IntermediateStepType
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
-from nat.observability.delivery.intake import Drained, Intake
+from nat.observability.delivery.intake import Drained, Intake, IntakeLimits, Load
 from nat.observability.delivery.loop_thread import LoopThread
 from nat.observability.delivery.metrics import LaneMetrics, Measurement, measurements
 from nat.observability.delivery.options import configured
 from nat.observability.delivery.watch import loop_watcher
-from nat.observability.delivery.worker import MAX_PENDING, SHUTDOWN_TIMEOUT_S, Lane
+from nat.observability.delivery.worker import SHUTDOWN_TIMEOUT_S, Lane
 from nat.observability.events import (
     CapturedError,
     CapturedStep,
@@ -43,16 +46,31 @@ from nat.observability.noise import Noise, is_ours, raised
 from nat.observability.registry import ExporterEntry, registration_of
 from nat.observability.snapshot import snapshot
 from nat.observability.spans.capture import CapturedSpan, LooseCapture, RunCapture
+from nat.utils.forking import keep_for_ever, new_lock
 
-__all__ = ["ExporterState", "ExporterStatus", "RunScope", "TelemetryManager", "TelemetryStatus", "entries_of"]
+__all__ = [
+    "ExporterState",
+    "ExporterStatus",
+    "FlushResult",
+    "Outcome",
+    "RunScope",
+    "TelemetryManager",
+    "TelemetryStatus",
+    "entries_of",
+    "limits_of",
+]
 
 _log = logging.getLogger("nat.observability.manager")
 
 _GATHER_S = 0.005  # how long the first item of a burst waits for more, so that one wake-up serves many
 _REQUIRED_TIMEOUT_S = 30.0
-_GRACE_S = 0.5  # beyond a deadline, for a loop to say that it has kept it
+_GRACE_S = 0.3  # beyond a deadline, for a loop to say that it has kept it
+_LAST_S = 0.15  # beyond that, for threads to end
+_JOIN_S = 1.0
+_EXIT_PRIORITY = 0  # among finalizers of `multiprocessing`: after pools have ended, before its queues are flushed
 _DISTRIBUTING_TIMEOUT_S = 0.5
-_MAX_HELD = 200_000  # items kept for an exporter that has not started yet
+_TICK_S = 0.05  # between two looks at what the lanes hold, while they hold something
+_SAY_EVERY_S = 60.0
 
 
 class ExporterState(StrEnum):
@@ -95,6 +113,52 @@ class TelemetryStatus:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one exporter's items within one `flush` or `close`.
+
+    Attributes:
+        delivered: Items that its backend acknowledged.
+        dead_lettered: Items refused for good and kept.
+        spooled: Items put on disk, less those that were sent from there.
+        lost: Items that were refused for good or dropped.
+        left: Items that are still on their way.
+    """
+
+    delivered: int = 0
+    dead_lettered: int = 0
+    spooled: int = 0
+    lost: int = 0
+    left: int = 0
+
+    @classmethod
+    def between(cls, before: Counts, after: Counts) -> Self:
+        """What lies between two readings."""
+        return cls(
+            delivered=after.delivered - before.delivered,
+            dead_lettered=after.dead_lettered - before.dead_lettered,
+            spooled=after.spooled - before.spooled,
+            lost=after.lost - before.lost,
+            left=after.pending,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FlushResult(TelemetryStatus):
+    """All exporters at the end of a `flush` or `close`, and what it did.
+
+    Attributes:
+        outcomes: What became of items within the call, by entry name.
+    """
+
+    outcomes: dict[str, Outcome]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing was lost in it and nothing is left."""
+        return all(outcome.lost == 0 and outcome.left == 0 for outcome in self.outcomes.values())
+
+
 class TelemetryManager:
     """Builds, starts, feeds, drains and stops the exporters of one configuration. Thread-safe.
 
@@ -104,24 +168,38 @@ class TelemetryManager:
 
     Args:
         entries: What is configured; names are unique.
+        intake: What may be on its way in all.
     """
 
-    def __init__(self, entries: Sequence[ExporterEntry]) -> None:
-        configs = {entry.name: entry.config for entry in entries}
-        self._slots = {entry.name: _Slot(entry, Builder(configs), self._lanes_changed) for entry in entries}
-        self._intake = Intake(self._wake)
+    def __init__(self, entries: Sequence[ExporterEntry], *, intake: IntakeLimits | None = None) -> None:
+        self._entries = list(entries)
+        self._limits = intake or IntakeLimits()
+        self._slots = self._new_slots()
+        self._intake = self._new_intake()
+        self._distributing = new_lock()
+        self._tick: asyncio.TimerHandle | None = None
         self._thread: LoopThread | None = None
         self._has_started = False
         self._is_closing = False
         self._has_closed = False
+        self._is_forked = False
         self._captures: set[RunCapture] = set()
         self._outer = ContextState.get()
         self._loose = LooseCapture(self, self._capture_with_open)
-        self._lock = threading.Lock()
-        self._distributing = threading.Lock()
+        self._lock = new_lock()
         self._noise = Noise(_log)
-        self._said_refused = 0
+        self._losses = _Losses("telemetry")
         self.wants_steps = True
+        _managers.add(self)
+
+    def _new_intake(self) -> Intake:
+        return Intake(self._wake, self._limits, lambda: not LoopThread.is_any_current())
+
+    def _new_slots(self) -> "dict[str, _Slot]":
+        configs = {entry.name: entry.config for entry in self._entries}
+        return {
+            entry.name: _Slot(entry, Builder(configs), self._limits, self._lanes_changed) for entry in self._entries
+        }
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -141,8 +219,51 @@ class TelemetryManager:
         for slot in self._slots.values():
             slot.start(self._thread)
         self._outer.stream.attach(self._loose)
-        _open_managers.add(self)
+        self._keep_until_exit()
         self._check_required()
+
+    def _keep_until_exit(self) -> None:
+        """A program that closes nothing still delivers, a child of `multiprocessing` too."""
+        _open_managers.add(self)
+        _register_with_multiprocessing(self)
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: what waits and what runs is the parent's; exporters start anew at the child's first step."""
+        if not self._has_started:
+            return
+        keep_for_ever(self._slots, self._intake, self._thread)
+        self._slots = self._new_slots()
+        self._intake = self._new_intake()
+        self._tick = None
+        self._thread = None
+        self._is_forked = not self._is_closing
+        self._losses = _Losses("telemetry")
+        self.wants_steps = True
+        for capture in list(self._captures):
+            capture.leave_to_parent()
+        self._loose.leave_to_parent()
+        self._outer.stream.detach(self._loose)
+        if self._is_forked:
+            self._outer.stream.attach(self._loose)
+            _register_with_multiprocessing(self)
+
+    @property
+    def _is_running(self) -> bool:
+        """Whether steps are taken; in a forked child the first question starts the exporters."""
+        if self._thread is None and not self._is_closing:
+            self._start_in_child()  # also waits for another thread that is starting them
+        return self._thread is not None
+
+    def _start_in_child(self) -> None:
+        with self._lock:
+            if not self._is_forked or self._is_closing:
+                return
+            self._is_forked = False
+            thread = _shared_thread.acquire()
+            for slot in self._slots.values():
+                slot.start(thread)
+            self._thread = thread
+        self._keep_until_exit()
 
     def _check_required(self) -> None:
         required = [slot for slot in self._slots.values() if slot.entry.required]
@@ -155,56 +276,71 @@ class TelemetryManager:
         self.close(0.0)
         raise ConfigurationError(*(slot.required_problem() for slot in failed))
 
-    def flush(self, timeout_s: float) -> TelemetryStatus:
+    def flush(self, timeout_s: float) -> FlushResult:
         """Return when everything captured so far has met its fate, or after `timeout_s` seconds for all exporters together."""
-        thread = self._thread
-        if thread is not None:
+        before = self.status()
+        if self._thread is not None:
             deadline = time.monotonic() + timeout_s
-            self._drain_now(thread, timeout_s)
+            self._distribute()
             flushes = [flush for slot in self._slots.values() if (flush := slot.flush()) is not None]
-            wait_for_futures(flushes, max(deadline - time.monotonic(), 0))
-            for flush in flushes:
-                flush.cancel()
-        return self.status()
+            for late in wait_for_futures(flushes, max(deadline - time.monotonic(), 0)).not_done:
+                late.cancel()
+        return self._result(before)
 
-    def close(self, timeout_s: float | None = None) -> TelemetryStatus:
+    def _result(self, before: TelemetryStatus) -> FlushResult:
+        after = self.status()
+        outcomes = {name: Outcome.between(before.exporters[name], status) for name, status in after.exporters.items()}
+        return FlushResult(after.exporters, outcomes)
+
+    def close(self, timeout_s: float | None = None) -> FlushResult:
         """Stop capturing, deliver what waits, stop the exporters: within `timeout_s` seconds for all together. Idempotent.
 
         Steps that are open outside any run are exported as incomplete; runs that are still going on lose what comes after.
         """
         timeout_s = SHUTDOWN_TIMEOUT_S if timeout_s is None else timeout_s
+        before = self.status()
         with self._lock:
             thread = self._thread
-            if thread is None or self._is_closing:
-                return self.status()
+            if self._is_closing or not self._has_started:
+                return self._result(before)
             self._is_closing = True
+        if thread is None:  # a forked child that has taken no step
+            self._outer.stream.detach(self._loose)
+            _open_managers.discard(self)
+            return self._result(before)
         deadline = time.monotonic() + timeout_s
         self._outer.stream.detach(self._loose)
         self._loose.close(time.time_ns())
         for capture in list(self._captures):
             capture.close(time.time_ns())
         self._thread = None
-        self._drain_now(thread, timeout_s)
+        self._distribute()
         stops = [slot.stop(max(deadline - time.monotonic(), 0)) for slot in self._slots.values()]
         wait_for_futures([stop for stop in stops if stop is not None], max(deadline - time.monotonic(), 0) + _GRACE_S)
         for slot in self._slots.values():
             slot.leave_behind()
+        joined_at = min(time.monotonic() + _JOIN_S, deadline + _GRACE_S + _LAST_S)
+        for slot in self._slots.values():
+            slot.join(max(joined_at - time.monotonic(), 0))
         self._has_closed = True
         self._refuse_rest()
+        for losses in (self._losses, *(slot.losses for slot in self._slots.values())):
+            losses.say(is_last=True)
         _open_managers.discard(self)
-        _shared_thread.release()
-        return self.status()
+        _shared_thread.release(max(joined_at - time.monotonic(), 0))
+        return self._result(before)
 
     def status(self) -> TelemetryStatus:
         """What every exporter is doing and has done."""
-        # what moves from the intake to a lane meanwhile would be counted twice; a signal handler must not wait for ever
-        is_at_rest = self._distributing.acquire(timeout=_DISTRIBUTING_TIMEOUT_S)
+        is_still = self._distributing.acquire(
+            timeout=_DISTRIBUTING_TIMEOUT_S
+        )  # so that no item is counted on both sides
         try:
             steps, spans = self._intake.waiting()
-            refused = (self._intake.refused_steps, self._intake.refused_spans)
+            refused = self._intake.refused()
             return TelemetryStatus({name: slot.status((steps, spans), refused) for name, slot in self._slots.items()})
         finally:
-            if is_at_rest:
+            if is_still:
                 self._distributing.release()
 
     def metrics(self) -> list[Measurement]:
@@ -229,7 +365,7 @@ class TelemetryManager:
         if not self._has_started:
             with suppress(RuntimeError):  # another thread was faster
                 self.start()
-        elif self._thread is None:
+        elif not self._is_running:
             self._noise.warn("closed", "telemetry: is closed; run %r is not recorded", name)
         return RunScope(
             self, name, input=input, session_id=session_id, user_id=user_id, tags=tags, metadata=metadata, kind=kind
@@ -237,7 +373,7 @@ class TelemetryManager:
 
     def record_step(self, step: CapturedStep, run: Run) -> None:
         """Take a step event from a capture."""
-        if self._thread is None:
+        if self._thread is None and not self._is_running:
             self._refuse(step_count=1)
         else:
             self._intake.put_step(step, run)
@@ -246,7 +382,7 @@ class TelemetryManager:
 
     def record_span(self, span: CapturedSpan, run: Run) -> None:
         """Take a span from a capture."""
-        if self._thread is None:
+        if self._thread is None and not self._is_running:
             self._refuse(span_count=1)
         else:
             self._intake.put_span(span, run)
@@ -276,7 +412,7 @@ class TelemetryManager:
     def _refuse_rest(self) -> None:
         """Count what other threads have put into the intake after its last distribution."""
         rest = self._intake.drain()
-        self._refuse(step_count=rest.step_count, span_count=rest.span_count)
+        self._refuse(step_count=rest.step_load.items, span_count=rest.span_load.items)
 
     def _capture_with_open(self, step_id: str) -> RunCapture | None:
         return next((capture for capture in list(self._captures) if capture.has_open(step_id)), None)
@@ -295,31 +431,32 @@ class TelemetryManager:
             thread.loop.call_later(_GATHER_S, self._distribute)
 
     def _distribute(self) -> None:
-        """Hand what the intake holds to every lane."""
-        with self._distributing:
+        """Hand what the intake holds to every lane; on any thread."""
+        if not self._distributing.acquire(timeout=_DISTRIBUTING_TIMEOUT_S):
+            return  # a signal handler has interrupted it, and it goes on when that returns
+        try:
             drained = self._intake.drain()
             if drained.steps or drained.spans:
                 for slot in self._slots.values():
                     slot.give(drained)
-        refused = self._intake.refused_steps + self._intake.refused_spans
-        if refused > self._said_refused:
-            self._noise.warn(
-                "intake", "telemetry: the intake is full; %d steps and spans are lost", refused - self._said_refused
-            )
-            self._said_refused = refused
+            self._look_after_lanes()
+        finally:
+            self._distributing.release()
 
-    def _drain_now(self, thread: LoopThread, timeout_s: float) -> None:
-        if thread.is_current:
-            self._distribute()
-            return
-        done = threading.Event()
+    def _look_after_lanes(self) -> None:
+        """Tell the intake how much the lanes hold, and users of what was lost; again soon as long as there is something."""
+        held = max((slot.held() for slot in self._slots.values()), default=Load())
+        self._intake.hold(held)
+        self._losses.count(sum(self._intake.refused()))
+        for losses in (self._losses, *(slot.losses for slot in self._slots.values())):
+            losses.say()
+        thread = self._thread
+        if (held.items or self._losses.are_unsaid) and self._tick is None and thread is not None and thread.is_current:
+            self._tick = thread.loop.call_later(_TICK_S, self._look_again)
 
-        def distribute() -> None:
-            self._distribute()
-            done.set()
-
-        thread.loop.call_soon_threadsafe(distribute)
-        done.wait(timeout_s)
+    def _look_again(self) -> None:
+        self._tick = None
+        self._distribute()
 
     def _lanes_changed(self) -> None:
         self.wants_steps = any(slot.may_take_steps for slot in self._slots.values())
@@ -462,11 +599,25 @@ def entries_of(
     ]
 
 
+def limits_of(delivery: DeliveryConfig | None) -> IntakeLimits:
+    """What a `delivery:` block says about the intake."""
+    if delivery is None:
+        return IntakeLimits()
+    intake = delivery.intake
+    return IntakeLimits(intake.max_items, intake.max_bytes, intake.overflow, intake.wait_timeout)
+
+
 class _Slot:
     """One configured exporter: what it is given before it has started, its lane, and its thread."""
 
-    def __init__(self, entry: ExporterEntry, builder: Builder, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, entry: ExporterEntry, builder: Builder, limits: IntakeLimits, changed: Callable[[], None]
+    ) -> None:
         self.entry = entry
+        self.losses = _Losses(self._label)
+        self._limits = limits
+        self._given: deque[Load] = deque()
+        self._given_load = Load()
         self.state = ExporterState.STARTING
         self.reason: str | None = None
         self.settled = threading.Event()
@@ -475,10 +626,10 @@ class _Slot:
         self._ledger = Ledger()
         self._lock = threading.Lock()
         self._held: deque[Drained] = deque()
-        self._held_count = 0
         self._lane: Lane | None = None
         self._takes_steps: bool | None = None
         self._thread: LoopThread | None = None
+        self._ended_thread: LoopThread | None = None
         self._owns_thread = _has_own_loop(entry)
         self._closing = asyncio.Event()
         self._has_settled = asyncio.Event()
@@ -504,11 +655,11 @@ class _Slot:
         """Take what the intake held."""
         with self._lock:
             if self._lane is not None and self.state is ExporterState.RUNNING:
-                self._offer(self._lane, drained)
+                self._offer(self._lane, self._admitted(drained))
             elif self.state is ExporterState.STARTING:
-                self._hold(drained)
+                self._held.append(self._admitted(drained))
             else:
-                self._refuse(drained.step_count, drained.span_count)
+                self._refuse(drained.step_load.items, drained.span_load.items)
 
     def refuse(self, step_count: int, span_count: int) -> None:
         """Count what comes after the end."""
@@ -519,6 +670,12 @@ class _Slot:
         count = step_count if self._takes_steps else span_count
         if count:
             self._ledger.refuse(self._refuse_reason, count)
+
+    def held(self) -> Load:
+        """What it has been given and has not met its fate."""
+        with self._lock:
+            self._settle_given()
+            return self._given_load
 
     def flush(self) -> "Future[None] | None":
         """Flush the lane; done when everything that was given before has met its fate."""
@@ -539,18 +696,35 @@ class _Slot:
             _log.warning("%s: did not stop before the deadline and is left behind", self._label)
         if self.state is not ExporterState.DISABLED:
             self.state = ExporterState.STOPPED
+            self._left_behind()
         if self._thread is not None:
             loop_watcher.remove(self._thread, self.entry.name)
         if self._owns_thread and self._thread is not None:
-            self._thread.stop()
+            self._thread.end()
+            self._ended_thread = self._thread
         self._thread = None
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for a thread of its own to end."""
+        if self._ended_thread is not None:
+            self._ended_thread.join(timeout_s)
+            self._ended_thread = None
+
+    def _left_behind(self) -> None:
+        """Count what nobody will send any more."""
+        with self._lock:
+            lane = self._lane
+        if lane is not None:
+            lane.leave_behind("shutdown")
+        else:
+            self._release_held()
 
     def status(self, waiting: tuple[int, int], refused: tuple[int, int]) -> ExporterStatus:
         """Its state and counts; `waiting` and `refused` are the intake's, of steps and of spans."""
         with self._lock:
             kind = 0 if self._takes_steps else 1
             is_open = self.state in (ExporterState.STARTING, ExporterState.RUNNING)
-            held = sum((drained.step_count, drained.span_count)[kind] for drained in self._held)
+            held = sum(self._load(drained).items for drained in self._held)
             counts = self._ledger.counts(waiting=held + (waiting[kind] if is_open else 0), refused=refused[kind])
             return ExporterStatus(
                 accepted=counts.accepted,
@@ -576,7 +750,7 @@ class _Slot:
             name=self.entry.name,
             type_name=self.entry.registration.type_name,
             item="step" if self._takes_steps else "span",
-            capacity=MAX_PENDING,
+            capacity=self._limits.max_items,
         )
 
     def required_problem(self) -> Problem:
@@ -609,6 +783,8 @@ class _Slot:
     def _opened(self, lane: Lane, takes_steps: bool) -> None:
         with self._lock:
             self._takes_steps = takes_steps
+            self._given = deque(load for load in map(self._load, self._held) if load.items)
+            self._given_load = Load(sum(load.items for load in self._given), sum(load.size for load in self._given))
             self._lane = lane
             for drained in self._held:
                 self._offer(lane, drained)
@@ -637,7 +813,7 @@ class _Slot:
 
     def _release_held(self) -> None:
         with self._lock:
-            count = sum(drained.span_count for drained in self._held)
+            count = sum(drained.span_load.items for drained in self._held)
             self._held.clear()
             if count:
                 self._ledger.refuse(self._refuse_reason, count)
@@ -649,6 +825,7 @@ class _Slot:
 
     async def _stop(self, timeout_s: float) -> None:
         """Within the deadline: let it finish its start, drain the lane, and let `_live` run to its end."""
+        deadline = time.monotonic() + timeout_s
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._has_settled.wait()
@@ -658,7 +835,7 @@ class _Slot:
         if self._life is None:
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE_S / 2):
+            async with asyncio.timeout(max(deadline - time.monotonic(), 0) + _GRACE_S / 2):
                 await asyncio.wait([asyncio.wrap_future(self._life)])
 
     # -- small parts ---------------------------------------------------------------------------------------------------
@@ -673,25 +850,112 @@ class _Slot:
 
     def _offer(self, lane: Lane, drained: Drained) -> None:
         if self._takes_steps:
-            lane.offer(drained.steps, drained.step_count)
+            lane.offer(drained.steps, drained.step_load.items)
         else:
-            lane.offer(drained.spans, drained.span_count)
+            lane.offer(drained.spans, drained.span_load.items)
 
-    def _hold(self, drained: Drained) -> None:
-        self._held.append(drained)
-        self._held_count += drained.step_count + drained.span_count
-        while self._held_count > _MAX_HELD and len(self._held) > 1:
-            oldest = self._held.popleft()
-            self._held_count -= oldest.step_count + oldest.span_count
-            self._ledger.refuse("queue_full", oldest.span_count)
+    def _load(self, drained: Drained) -> Load:
+        """What of it is for this exporter; spans, as long as that is not known."""
+        return drained.step_load if self._takes_steps else drained.span_load
+
+    def _admitted(self, drained: Drained) -> Drained:
+        """What fits; room is made first if that is the policy. The rest is counted as lost."""
+        self._settle_given()
+        load = self._load(drained)
+        if not load.items:
+            return drained
+        if not self._limits.allows(self._given_load.plus(load)):
+            if self._limits.overflow == "drop_oldest":
+                self._drop_oldest(load)
+            if not self._limits.allows(self._given_load.plus(load)):
+                drained = drained.without_newest(self._limits, self._given_load)
+                refused = load.items - self._load(drained).items
+                self._ledger.refuse("queue_full", refused)
+                self.losses.add(refused)
+                load = self._load(drained)
+        self._given.append(load)
+        self._given_load = self._given_load.plus(load)
+        return drained
+
+    def _drop_oldest(self, load: Load) -> None:
+        """Lose what came first and has not been taken yet, to make room."""
+        wanted = Load(
+            self._given_load.items + load.items - self._limits.max_items,
+            self._given_load.size + load.size - self._limits.max_bytes,
+        )
+        before = self._ledger.counts().lost
+        if self._lane is not None:
+            self._lane.drop_oldest("queue_full", wanted)
+        else:
+            freed = Load()
+            while self._held and (freed.items < wanted.items or freed.size < wanted.size):
+                oldest = self._held.popleft()
+                freed = freed.plus(self._load(oldest))
+                self._ledger.refuse("queue_full", self._load(oldest).items)
+        self.losses.add(self._ledger.counts().lost - before)
+        self._settle_given()
+
+    def _settle_given(self) -> None:
+        """Take what has met its fate off what it was given, the oldest first: their order is kept nearly enough."""
+        if self._lane is not None:
+            outstanding = self._lane.outstanding
+        else:
+            outstanding = sum(self._load(drained).items for drained in self._held)
+        settled = self._given_load.items - outstanding
+        while self._given and settled > 0:
+            oldest = self._given.popleft()
+            done = min(settled, oldest.items)
+            size = oldest.size * done // oldest.items
+            if done < oldest.items:
+                self._given.appendleft(Load(oldest.items - done, oldest.size - size))
+            self._given_load = self._given_load.plus(Load(-done, -size))
+            settled -= done
+
+
+class _Losses:
+    """Says that items were lost for want of room, at most once a minute, and how many those were."""
+
+    def __init__(self, label: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._label = label
+        self._clock = clock
+        self._count = 0
+        self._said_count = 0
+        self._said_at = -_SAY_EVERY_S
+
+    @property
+    def are_unsaid(self) -> bool:
+        """Whether there are some that nobody was told of."""
+        return self._count > self._said_count
+
+    def add(self, count: int) -> None:
+        """So many more."""
+        self._count += count
+
+    def count(self, total: int) -> None:
+        """So many in all."""
+        self._count = total
+
+    def say(self, *, is_last: bool = False) -> None:
+        """Tell of those that nobody was told of, unless it is too early."""
+        if self.are_unsaid and (is_last or self._clock() - self._said_at >= _SAY_EVERY_S):
+            _log.warning("%s: %d items are lost: too many are on their way (queue_full); see delivery.intake",
+                         self._label, self._count - self._said_count)  # fmt: skip
+            self._said_at, self._said_count = self._clock(), self._count
 
 
 class _SharedThread:
     """The telemetry thread: one in a process, there while a manager needs it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._thread: LoopThread | None = None
+        self._users = 0
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: the thread does not exist here."""
+        if self._thread is not None:
+            keep_for_ever(self._thread)
+        self._thread = None
         self._users = 0
 
     def acquire(self) -> LoopThread:
@@ -702,16 +966,18 @@ class _SharedThread:
             self._users += 1
             return self._thread
 
-    def release(self) -> None:
+    def release(self, timeout_s: float) -> None:
         with self._lock:
             self._users -= 1
             if self._users == 0 and self._thread is not None:
                 thread, self._thread = self._thread, None
-                thread.stop()
+                thread.end()
+                thread.join(timeout_s)
 
 
 _shared_thread = _SharedThread()
 _open_managers: set[TelemetryManager] = set()
+_managers: "WeakSet[TelemetryManager]" = WeakSet()
 
 
 @atexit.register
@@ -719,6 +985,34 @@ def _close_open_managers() -> None:
     """A program that closes nothing still delivers: within the usual deadline, all managers in turn."""
     for manager in list(_open_managers):
         manager.close()
+
+
+def _leave_to_parent() -> None:
+    _shared_thread.leave_to_parent()
+    for manager in list(_managers):
+        manager._leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def _register_with_multiprocessing(manager: TelemetryManager) -> None:
+    """Deliver also at the end of a child of `multiprocessing`, which runs no `atexit` handlers.
+
+    Such a child forgets finalizers that were there before it has settled, and asks then for new ones.
+    """
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.register_after_fork(manager, _add_finalizer)
+        _add_finalizer(manager)
+
+
+def _add_finalizer(manager: TelemetryManager) -> None:
+    util = sys.modules["multiprocessing.util"]
+    process = sys.modules["multiprocessing.process"]
+    if process.parent_process() is not None:
+        util.Finalize(None, _close_open_managers, exitpriority=_EXIT_PRIORITY)
 
 
 def _unfinished(steps: Sequence[CapturedStep]) -> CapturedError:

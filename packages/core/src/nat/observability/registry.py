@@ -7,6 +7,7 @@ installed distribution. Entry points are metadata until a type is asked for: imp
 import importlib
 import inspect
 import logging
+import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,6 +23,7 @@ from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.suggestion import closest
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+from nat.utils.forking import new_rlock
 
 if TYPE_CHECKING:
     from nat.builder.builder import Builder
@@ -294,7 +296,7 @@ class Registry:
     """All exporter types known to a process. Thread-safe; nothing is locked while a plugin is imported."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = new_rlock()
         self._claims: dict[str, list[Registration]] = {}
         self._loaded: dict[EntryPointRef, _Loaded] = {}
         self._announced: set[tuple[str, str]] = set()
@@ -489,6 +491,13 @@ class Registry:
             for entry_point in ours:
                 self._load(entry_point)
 
+    def _forget_unfinished(self) -> None:
+        """In a forked child: plugins that other threads were loading are loaded again; those threads are not here."""
+        me = threading.get_ident()
+        for entry_point, loaded in list(self._loaded.items()):
+            if not loaded.is_done.is_set() and loaded.thread != me:
+                del self._loaded[entry_point]
+
     def _load_all(self) -> None:
         for entry_point in self._metadata().entry_points:
             self._load(entry_point)
@@ -616,6 +625,8 @@ def register_telemetry_exporter(
 
 
 default_registry = Registry()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=default_registry._forget_unfinished)
 """The registry of this process: what the decorator adds to."""
 
 resolve = default_registry.resolve

@@ -46,6 +46,7 @@ class Workflow:
         call: The function it names; None without one, or if it was not to be looked up.
         exporters: What is configured under `general.telemetry.tracing`, in order; entries that are not enabled are
             left out.
+        delivery: What is said under `general.telemetry.delivery`; the exporters' entries hold it too.
     """
 
     path: FilePath
@@ -53,6 +54,7 @@ class Workflow:
     entrypoint: str | None = None
     call: Callable[..., Any] | None = None
     exporters: list[ExporterEntry] = field(default_factory=list)
+    delivery: DeliveryConfig | None = None
 
     @property
     def run_name(self) -> str:
@@ -99,6 +101,7 @@ class _Loading:
         self._entrypoint = entrypoint
         self._registry = registry
         self._problems: list[Problem] = list(document.problems)
+        self._delivery: DeliveryConfig | None = None
         self._environment = Interpolation()
         self._ignored: set[Path] = set()  # where an unset variable does not matter, or is reported as a problem
 
@@ -118,7 +121,14 @@ class _Loading:
                 *sorted(self._problems, key=lambda problem: (problem.line or 0, problem.column or 0))
             )
         self._warn()
-        return Workflow(path=self._document.file, name=name, entrypoint=code, call=call, exporters=exporters)
+        return Workflow(
+            path=self._document.file,
+            name=name,
+            entrypoint=code,
+            call=call,
+            exporters=exporters,
+            delivery=self._delivery,
+        )
 
     def _import_plugins(self, plugins: Any) -> None:
         if plugins is None:
@@ -178,7 +188,7 @@ class _Loading:
     def _read_exporters(self, general: Any) -> list[ExporterEntry]:
         values = self._mapping(general, _TRACING[:1], ("telemetry",))
         telemetry = self._mapping(values.get("telemetry"), _TRACING[:2], ("tracing", "delivery"), _about_telemetry)
-        general_delivery = self._read_delivery(telemetry, _TRACING[:2])
+        general_delivery = self._delivery = self._read_delivery(telemetry, _TRACING[:2])
         tracing = telemetry.get("tracing")
         if tracing is not None and not isinstance(tracing, dict):
             self._add(_TRACING, f"expected a mapping of names to exporters, got {_shown(tracing)}")
@@ -223,6 +233,11 @@ class _Loading:
                 f"is reserved for the toolkit and not supported yet; remove it (supported: {', '.join(_OWN_KEYS)})",
             )
         delivery = self._read_delivery(entry, path)
+        if delivery is not None and "intake" in delivery.model_fields_set:
+            self._add(
+                (*path, "delivery", "intake"),
+                "is for all exporters together; write it under general.telemetry.delivery",
+            )
         if delivery is not None and general is not None:
             delivery = delivery.over(general)
         registration = self._resolve(entry, path)

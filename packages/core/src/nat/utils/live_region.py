@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from nat.utils.forking import keep_for_ever, new_lock
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
@@ -23,7 +25,7 @@ _REFRESH_EVERY_S = 0.1
 _LINES_LEFT_FREE = 2
 
 _regions: "dict[tuple[int, int], LiveRegion]" = {}  # by terminal device; there is one cursor each to quarrel about
-_regions_lock = threading.Lock()
+_regions_lock = new_lock()
 
 
 def real_stream(stream: TextIO) -> TextIO:
@@ -197,6 +199,18 @@ def _console(stream: _ForgivingStream, whole: threading.RLock) -> "Console":
             super().print(*objects, **{"soft_wrap": True, "highlight": False, **options})
 
     return OrderlyConsole(file=stream, force_terminal=True)  # type: ignore[arg-type]  # as much of a file as it takes
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: what is drawn is the parent's, and lines of this process go to the terminal as they are."""
+    if _regions:
+        keep_for_ever(dict(_regions))
+        _regions.clear()
+        sys.stdout, sys.stderr = real_stream(sys.stdout), real_stream(sys.stderr)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _device(stream: TextIO) -> tuple[int, int]:

@@ -1,105 +1,220 @@
-"""The intake: where captured steps and spans wait for the telemetry thread."""
+"""The intake: where captured steps and spans wait for the telemetry thread, and how many may be on their way in all."""
 
 import threading
-from collections.abc import Callable
-from typing import NamedTuple
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, NamedTuple, TypeVar
 
+from nat.data_models.delivery import IntakeConfig
 from nat.observability.events import CapturedStep, Run
 from nat.observability.snapshot import size_bytes
 from nat.observability.spans.capture import CapturedSpan
 
-__all__ = ["Drained", "Intake"]
+__all__ = ["Drained", "Intake", "IntakeLimits", "Load", "item_bytes"]
 
-_MAX_ITEMS = 200_000
-_MAX_BYTES = 256 * 1024 * 1024
 _ITEM_BYTES = 400  # an item's own objects, beside the values it holds
+_OWN_SHARE = 16  # one part in so many is there for what is new, even if some lane holds all the rest
+
+T = TypeVar("T", CapturedStep, CapturedSpan)
+
+_DEFAULT = {name: field.get_default() for name, field in IntakeConfig.model_fields.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeLimits:
+    """What may be on its way in one telemetry, and what happens beyond.
+
+    Attributes:
+        max_items: Steps and spans.
+        max_bytes: Memory that they hold.
+        overflow: Which ones are lost: what is new, what is oldest, or what is new after a wait.
+        wait_timeout_s: How long code that takes a step waits at most.
+    """
+
+    max_items: int = _DEFAULT["max_items"]
+    max_bytes: int = _DEFAULT["max_bytes"]
+    overflow: Literal["drop_newest", "drop_oldest", "wait"] = _DEFAULT["overflow"]
+    wait_timeout_s: float = _DEFAULT["wait_timeout"]
+
+    def allows(self, load: "Load") -> bool:
+        """Whether so much may be on its way."""
+        return load.items <= self.max_items and load.size <= self.max_bytes
+
+
+class Load(NamedTuple):
+    """A number of items and the bytes that they hold."""
+
+    items: int = 0
+    size: int = 0
+
+    def plus(self, other: "Load") -> "Load":
+        """Both together."""
+        return Load(self.items + other.items, self.size + other.size)
 
 
 class Drained(NamedTuple):
     """What one drain took out, in order; an entry without an item is the end of a run and stands in both lists."""
 
-    steps: list[tuple[CapturedStep | None, Run]]
-    spans: list[tuple[CapturedSpan | None, Run]]
-    step_count: int
-    span_count: int
+    steps: Sequence[tuple[CapturedStep | None, Run]]
+    spans: Sequence[tuple[CapturedSpan | None, Run]]
+    step_load: Load
+    span_load: Load
+
+    def without_newest(self, limit: "IntakeLimits", held: Load) -> "Drained":
+        """What fits beside what is held already, item by item from the oldest on; ends of runs always do."""
+        steps, step_load = _fitting(self.steps, limit, held)
+        spans, span_load = _fitting(self.spans, limit, held)
+        return Drained(steps, spans, step_load, span_load)
+
+
+class _Queue(Generic[T]):
+    """Waiting items of one kind."""
+
+    def __init__(self) -> None:
+        self.entries: deque[tuple[T | None, Run]] = deque()
+        self.count = 0
+        self.size = 0
+        self.refused = 0
+
+    def drop_oldest(self) -> int:
+        """Lose one item; ends of runs stay. Returns its size."""
+        ends: list[tuple[T | None, Run]] = []
+        size = 0
+        while self.entries:
+            item, run = self.entries.popleft()
+            if item is not None:
+                size = item_bytes(item)
+                self.count -= 1
+                self.size -= size
+                self.refused += 1
+                break
+            ends.append((item, run))
+        self.entries.extendleft(reversed(ends))
+        return size
 
 
 class Intake:
-    """A bounded queue that many threads append to and one drains. A full one refuses what is new, and counts it.
+    """A queue that many threads append to and one drains, bounded together with what its lanes still hold.
 
     Args:
         wake: Called when something comes in after `drain` has left the intake empty; any thread, must return at once.
-        max_items: Steps and spans that may wait.
-        max_bytes: Memory that they may hold, estimated.
+        limits: What may be on its way.
+        may_wait: Whether the calling thread may be kept waiting: telemetry's own threads may not.
     """
 
-    def __init__(self, wake: Callable[[], None], *, max_items: int = _MAX_ITEMS, max_bytes: int = _MAX_BYTES) -> None:
+    def __init__(
+        self,
+        wake: Callable[[], None],
+        limits: IntakeLimits | None = None,
+        may_wait: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._wake = wake
-        self._max_items = max_items
-        self._max_bytes = max_bytes
+        self.limits = limits or IntakeLimits()
+        self._max_items = self.limits.max_items
+        self._max_bytes = self.limits.max_bytes
+        self._may_wait = may_wait
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
         self._is_drained = True
-        self._bytes = 0
-        self._steps: list[tuple[CapturedStep | None, Run]] = []
-        self._spans: list[tuple[CapturedSpan | None, Run]] = []
-        self._step_count = 0
-        self._span_count = 0
-        self.refused_steps = 0
-        self.refused_spans = 0
+        self._steps = _Queue[CapturedStep]()
+        self._spans = _Queue[CapturedSpan]()
+        self._count = 0  # here and in the lanes
+        self._size = 0
 
     def put_step(self, step: CapturedStep, run: Run) -> None:
-        """Take a step; never blocks."""
-        size = _step_bytes(step)
-        with self._lock:
-            if self._is_full(size):
-                self.refused_steps += 1
-                return
-            self._bytes += size
-            self._steps.append((step, run))
-            self._step_count += 1
-            is_first, self._is_drained = self._is_drained, False
-        if is_first:
-            self._wake()
+        """Take a step; blocks only where the overflow policy is to wait."""
+        self._put(self._steps, step, run)
 
     def put_span(self, span: CapturedSpan, run: Run) -> None:
-        """Take a span; never blocks."""
-        size = _step_bytes(span.start) + (0 if span.end is None else _step_bytes(span.end))
-        with self._lock:
-            if self._is_full(size):
-                self.refused_spans += 1
-                return
-            self._bytes += size
-            self._spans.append((span, run))
-            self._span_count += 1
-            is_first, self._is_drained = self._is_drained, False
-        if is_first:
-            self._wake()
+        """Take a span; blocks only where the overflow policy is to wait."""
+        self._put(self._spans, span, run)
 
     def put_end(self, run: Run) -> None:
         """Take the end of a run; never refused."""
         with self._lock:
-            self._steps.append((None, run))
-            self._spans.append((None, run))
+            self._steps.entries.append((None, run))
+            self._spans.entries.append((None, run))
             is_first, self._is_drained = self._is_drained, False
         if is_first:
             self._wake()
 
     def drain(self) -> Drained:
-        """Take out everything; the next item wakes again."""
+        """Take out everything; the next item wakes again. It counts as held until `hold` says how much that is."""
         with self._lock:
-            drained = Drained(self._steps, self._spans, self._step_count, self._span_count)
-            self._steps, self._spans = [], []
-            self._step_count = self._span_count = self._bytes = 0
+            steps, spans = self._steps, self._spans
+            drained = Drained(
+                list(steps.entries), list(spans.entries), Load(steps.count, steps.size), Load(spans.count, spans.size)
+            )
+            for queue in (steps, spans):
+                queue.entries.clear()
+                queue.count = queue.size = 0
             self._is_drained = True
         return drained
 
-    def waiting(self) -> tuple[int, int]:
-        """Steps and spans that wait."""
+    def hold(self, held: Load) -> None:
+        """Say how much the lanes hold now of what was drained."""
         with self._lock:
-            return self._step_count, self._span_count
+            self._count = held.items + self._steps.count + self._spans.count
+            self._size = held.size + self._steps.size + self._spans.size
+            self._room.notify_all()
+
+    def waiting(self) -> tuple[int, int]:
+        """Steps and spans that wait here."""
+        with self._lock:
+            return self._steps.count, self._spans.count
+
+    def refused(self) -> tuple[int, int]:
+        """Steps and spans that were lost here, for all lanes."""
+        with self._lock:
+            return self._steps.refused, self._spans.refused
+
+    def _put(self, queue: _Queue[T], item: T, run: Run) -> None:
+        size = item_bytes(item)
+        with self._lock:
+            is_full = self._count >= self._max_items or self._size + size > self._max_bytes
+            if is_full and not self._make_room(queue, size):
+                queue.refused += 1
+                return
+            queue.entries.append((item, run))
+            queue.count += 1
+            queue.size += size
+            self._count += 1
+            self._size += size
+            is_first, self._is_drained = self._is_drained, False
+        if is_first:
+            self._wake()
+
+    def _make_room(self, queue: _Queue[T], size: int) -> bool:
+        """Room for one item after all; lanes that hold too much refuse it then, and the others get it."""
+        overflow = self.limits.overflow
+        if overflow == "wait" and self._may_wait():
+            deadline = time.monotonic() + self.limits.wait_timeout_s
+            while (is_full := self._is_full(size)) and (left := deadline - time.monotonic()) > 0:
+                self._room.wait(left)
+            if not is_full:
+                return True
+        while not self._has_own_room(size):
+            if overflow != "drop_oldest" or not queue.count:
+                return False
+            self._count -= 1
+            self._size -= queue.drop_oldest()
+        return True
 
     def _is_full(self, size: int) -> bool:
-        return self._step_count + self._span_count >= self._max_items or self._bytes + size > self._max_bytes
+        return self._count >= self._max_items or self._size + size > self._max_bytes
+
+    def _has_own_room(self, size: int) -> bool:
+        count, held = self._steps.count + self._spans.count, self._steps.size + self._spans.size
+        return not count or (count * _OWN_SHARE < self._max_items and (held + size) * _OWN_SHARE <= self._max_bytes)
+
+
+def item_bytes(item: CapturedStep | CapturedSpan) -> int:
+    """Memory that an item holds, estimated."""
+    if isinstance(item, CapturedStep):
+        return _step_bytes(item)
+    return _step_bytes(item.start) + (0 if item.end is None else _step_bytes(item.end))
 
 
 def _step_bytes(step: CapturedStep) -> int:
@@ -110,3 +225,18 @@ def _step_bytes(step: CapturedStep) -> int:
         + size_bytes(step.chunk)
         + size_bytes(step.metadata)
     )
+
+
+def _fitting(
+    entries: Iterable[tuple[T | None, Run]], limit: IntakeLimits, held: Load
+) -> tuple[list[tuple[T | None, Run]], Load]:
+    fitting: list[tuple[T | None, Run]] = []
+    load = Load()
+    for item, run in entries:
+        if item is not None:
+            more = load.plus(Load(1, item_bytes(item)))
+            if not limit.allows(held.plus(more)):
+                continue
+            load = more
+        fitting.append((item, run))
+    return fitting, load

@@ -22,6 +22,9 @@ T = TypeVar("T")
 _STOP_TIMEOUT_S = 1.0
 
 
+_here = threading.local()
+
+
 class LoopThread:
     """An event loop on a daemon thread, so that no backend can keep the interpreter from ending.
 
@@ -43,6 +46,11 @@ class LoopThread:
         """Run the loop until `stop`."""
         self._thread.start()
 
+    @staticmethod
+    def is_any_current() -> bool:
+        """Whether the caller runs on a thread of this kind."""
+        return getattr(_here, "is_loop_thread", False)
+
     @property
     def name(self) -> str:
         """Of the thread."""
@@ -62,17 +70,22 @@ class LoopThread:
         """Run a coroutine on the loop; thread-safe, returns at once."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
-    def stop(self) -> None:
-        """End the loop and its thread; a thread that is blocked is left behind after a second."""
+    def end(self) -> None:
+        """Ask the loop to end; returns at once."""
         self._is_stopping = True
         with suppress(RuntimeError):  # it has been closed already
             self.loop.call_soon_threadsafe(self.loop.stop)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread, and for those of the calls it has made, to end; blocked ones are left behind in time."""
+        deadline = time.monotonic() + timeout_s
         if not self.is_current:
-            self._thread.join(_STOP_TIMEOUT_S)
-            self._calls.join(_STOP_TIMEOUT_S)
+            self._thread.join(timeout_s)
+            self._calls.join(max(deadline - time.monotonic(), 0))
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
+        _here.is_loop_thread = True
         try:
             self._run_until_stopped()
             self._cancel_all()

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 from nat.observability.delivery.breaker import Breaker
 from nat.observability.delivery.errors import ExportFailure, classify
+from nat.observability.delivery.intake import Load, item_bytes
 from nat.observability.delivery.metrics import LaneMetrics
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.sizes import UNKNOWN_LIMIT_BYTES, size_of, truncated
@@ -26,7 +27,7 @@ from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import described_copy
 from nat.observability.step_models import to_intermediate_step
 
-__all__ = ["MAX_PENDING", "SHUTDOWN_TIMEOUT_S", "Entry", "Lane", "LaneExporter"]
+__all__ = ["SHUTDOWN_TIMEOUT_S", "Entry", "Lane", "LaneExporter"]
 
 _log = logging.getLogger("nat.observability.delivery")
 
@@ -34,8 +35,11 @@ Entry = tuple[CapturedStep | CapturedSpan | None, Run]
 """What is offered to a lane: an item and its run; without an item, the end of the run."""
 
 SHUTDOWN_TIMEOUT_S = 10.0  # for a last flush, where nothing else is said
-MAX_PENDING = 200_000  # items on their way in one lane
+MAX_PENDING = 200_000  # items on their way in one lane of an exporter that user code started
 _OPEN_WHILE_FLUSHING_S = 1.0  # that the breaker may be open while somebody waits for a flush
+_SLICE_COUNT = 256  # entries that are taken in one go
+_SLICE_BYTES = 1024 * 1024
+_BACKLOG_BYTES = 4 * 1024 * 1024  # as captured; described it is about three times as much
 _ABORT_TIMEOUT_S = 1.0  # for cancelled tasks to end; one that does not is left behind
 
 
@@ -135,6 +139,11 @@ class Lane:
         self._wake = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
         self._inbox: deque[Sequence[Entry] | asyncio.Future[int]] = deque()
+        self._offered_count = 0
+        self._taken_count = 0
+        self._skipped_count = 0
+        self._backlog: deque[tuple[int, int, int]] = deque()
+        self._has_room = asyncio.Event()
         self._taking: deque[Entry] = deque()
         self._resumed: deque[tuple[Envelope, int]] = deque()
         self._submitted: deque[Envelope] = deque()
@@ -174,7 +183,8 @@ class Lane:
                 if count and not self._accepts_on_submit:
                     self.ledger.refuse(self._refuse_reason, count)
                 return
-            if self.ledger.pending + count > MAX_PENDING and count:
+            self._offered_count += count
+            if self._is_solo and self.ledger.pending + count > MAX_PENDING and count:
                 self.ledger.refuse("queue_full", count)
                 self._noise.warn("queue_full", "%s: %d items wait already; new ones are lost", self.name, MAX_PENDING)
                 entries = [entry for entry in entries if entry[0] is None]
@@ -183,6 +193,36 @@ class Lane:
             self._inbox.append(entries)
         _log.debug("%s: received %d item(s)", self.name, count)
         self._notify()
+
+    @property
+    def outstanding(self) -> int:
+        """Items that were offered and have not met their fate."""
+        waiting = self._offered_count - self._taken_count - self._skipped_count if self._accepts_on_submit else 0
+        return self.ledger.pending + waiting
+
+    def drop_oldest(self, reason: str, load: Load) -> None:
+        """Lose the oldest items that have not been taken yet, so many and so many bytes; counts them as dropped."""
+        dropped, size = 0, 0
+        with self._offer_lock:
+            kept: deque[Sequence[Entry] | asyncio.Future[int]] = deque()
+            while self._inbox and (dropped < load.items or size < load.size):
+                entries = self._inbox.popleft()
+                if isinstance(entries, asyncio.Future):
+                    kept.append(entries)
+                    continue
+                left: list[Entry] = []
+                for item, run in entries:
+                    if item is None or (dropped >= load.items and size >= load.size):
+                        left.append((item, run))
+                    else:
+                        dropped += 1
+                        size += item_bytes(item)
+                if left:
+                    kept.append(left)
+            self._inbox.extendleft(reversed(kept))
+            self._skipped_count += dropped
+            if dropped and not self._accepts_on_submit:
+                self.ledger.drop(reason, dropped)
 
     def _notify(self) -> None:
         if self._loop is None:
@@ -273,19 +313,29 @@ class Lane:
 
     def _finish(self, reason: str) -> None:
         """Count what is left, once and for all."""
-        self._is_over = True
         with self._offer_lock:
+            was_left_behind, self._is_over = self._is_over, True
             self._is_flushing_copies = False
         if self._group_timer is not None:
             self._group_timer.cancel()
         left = self._discard()
-        if left:
+        if left and not was_left_behind:
             self.ledger.drop(reason, left)
             self._noise.warn(reason, "%s: %d items could not be sent (%s) and are lost", self.name, left, reason)
         for flush in self._flushes:
             if not flush.done():
                 flush.set_result(0)
         self._wake_waiters()
+
+    def leave_behind(self, reason: str) -> None:
+        """Count what is on its way as dropped: the loop is blocked and will do it too late, if ever. Any thread."""
+        with self._offer_lock:
+            self._refuse_reason = self._refuse_reason or reason
+            was_over, self._is_over, self._is_aborted = self._is_over, True, True
+        left = self.ledger.pending
+        if left and not was_over:
+            self.ledger.drop(reason, left)
+            self._noise.warn(reason, "%s: %d items could not be sent (%s) and are lost", self.name, left, reason)
 
     def _discard(self) -> int:
         """Forget everything that is on its way; returns how many accepted items that were."""
@@ -320,15 +370,45 @@ class Lane:
             self._wake.clear()
             while (self._inbox or self._resumed or self._submitted) and not self._is_aborted:
                 await self._go_on_with_resumed()
-                if not self._inbox:
-                    continue
-                entries = self._inbox.popleft()
+                while self._is_behind():
+                    self._has_room.clear()
+                    await self._has_room.wait()
+                entries, size = self._next_entries()
                 if isinstance(entries, asyncio.Future):
                     await self._reach(entries)
-                else:
+                elif entries:
                     await self._take(entries)
+                    self._backlog.append((self._sequence, len(entries), size))
+                    await asyncio.sleep(0)
             if self._options.flush_interval_s == 0:
                 self._close_group()
+
+    def _next_entries(self) -> tuple[Sequence[Entry] | asyncio.Future[int], int]:
+        """The next flush, or the next entries and their size: so few that the loop can do other things in between."""
+        with self._offer_lock:
+            if not self._inbox:
+                return (), 0
+            entries = self._inbox.popleft()
+            if isinstance(entries, asyncio.Future):
+                return entries, 0
+            size = 0
+            for index, (item, _) in enumerate(entries):
+                if item is not None:
+                    size += item_bytes(item)
+                if (index + 1 >= _SLICE_COUNT or size >= _SLICE_BYTES) and index + 1 < len(entries):
+                    self._inbox.appendleft(entries[index + 1 :])
+                    return entries[: index + 1], size
+            return entries, size
+
+    def _is_behind(self) -> bool:
+        """Whether so much waits to be sent that nothing more is described: what was only captured holds less memory."""
+        oldest = self._oldest_unsent()
+        while self._backlog and self._backlog[0][0] < oldest:
+            self._backlog.popleft()
+        count = sum(count for _, count, _ in self._backlog)
+        size = sum(size for _, _, size in self._backlog)
+        most = max(_SLICE_COUNT, self._options.batch_size) * (self._options.concurrency + 1)
+        return count >= most or size >= _BACKLOG_BYTES
 
     async def _reach(self, reached: asyncio.Future[int]) -> None:
         """Everything offered before has gone into the pipeline: flush it, and say what must be sent."""
@@ -392,7 +472,9 @@ class Lane:
             if self._is_aborted:
                 return  # a processor has swallowed the cancellation
             item, run = self._taking.popleft()
-            if item is None:
+            if item is not None:
+                self._taken_count += 1
+            else:
                 if state is not None:
                     state.has_ended = True
                 continue
@@ -506,6 +588,8 @@ class Lane:
 
     def drop(self, reason: str, count: int) -> None:
         """Count what the pipeline dropped."""
+        if self._is_over:
+            return  # too late: it has been counted as lost
         if self._is_over:
             return
         _log.debug("%s: %d item(s) dropped: %s", self.name, count, reason)
@@ -830,6 +914,7 @@ class Lane:
         return next(iter(self._unsent), float("inf"))
 
     def _wake_waiters(self) -> None:
+        self._has_room.set()
         if not self._waiters:
             return
         oldest = self._oldest_unsent()

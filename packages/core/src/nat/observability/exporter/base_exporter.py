@@ -3,12 +3,13 @@
 import asyncio
 import copy
 import logging
-import threading
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Generic, Literal, Self, TypeVar, overload
+from weakref import WeakSet
 
 from nat.builder.context import ContextState
 from nat.observability.delivery.options import DeliveryOptions
@@ -17,6 +18,7 @@ from nat.observability.events import CapturedStep, Run
 from nat.observability.noise import is_ours, raised
 from nat.observability.pipeline import Pipeline
 from nat.observability.spans.capture import CapturedSpan, RunCapture
+from nat.utils.forking import new_lock
 
 __all__ = ["BaseExporter", "IsolatedAttribute", "LaneView"]
 
@@ -47,7 +49,7 @@ class IsolatedAttribute(Generic[T]):
         self._factory = factory
         self._name = ""
         self._slot = ""
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -346,6 +348,7 @@ class _OwnSource:
 
     def attach(self) -> None:
         """Listen from now on."""
+        _own_sources.add(self)
         self._capture = RunCapture(self._implicit_run.join(), self)
         self._stream.attach(self._capture, self._exporter.on_error, self._exporter.on_complete)
         _log.debug("%s: subscribed to %r", self._exporter.name, self._exporter._context_state)
@@ -356,6 +359,12 @@ class _OwnSource:
             self._stream.detach(self._capture)
             self._capture.close(time.time_ns())
             self._implicit_run.leave()
+            self._capture = None
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: the loop that the exporter runs on is the parent's, so nothing is taken here."""
+        if self._capture is not None:
+            self._stream.detach(self._capture)
             self._capture = None
 
     @property
@@ -371,3 +380,15 @@ class _OwnSource:
 
     def record_end(self, run: Run) -> None:
         """An implicit run ends with the exporter."""
+
+
+_own_sources: "WeakSet[_OwnSource]" = WeakSet()
+
+
+def _leave_to_parent() -> None:
+    for source in list(_own_sources):
+        source.leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)

@@ -1,11 +1,11 @@
 """Span capture: START and END of a step become one span, on the thread that pushes them, once for all exporters."""
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from nat.data_models.step_types import ROOT_PARENT_ID, IntermediateStepState
 from nat.observability.events import CapturedStep, Run, new_trace_id, span_id_of
+from nat.utils.forking import new_lock
 
 if TYPE_CHECKING:
     from nat.data_models.span import Span
@@ -98,7 +98,8 @@ class RunCapture:
         self._recorder = recorder
         self._open: dict[str, CapturedSpan] = {} if open_spans is None else open_spans
         self._closed_by_end: set[str] = set()
-        self._lock = threading.Lock()
+        self._open_in_parent: set[str] = set()
+        self._lock = new_lock()
 
     def on_step(self, step: CapturedStep) -> None:
         """Record one step."""
@@ -108,6 +109,8 @@ class RunCapture:
 
     def take(self, step: CapturedStep) -> None:
         """Record one step, whichever run it names."""
+        if step.step_id in self._open_in_parent:
+            return
         span = self._advance(step)
         if self._recorder.wants_steps:
             self._recorder.record_step(step, self._run)
@@ -117,8 +120,13 @@ class RunCapture:
             self._recorder.record_end(self._run)
 
     def has_open(self, step_id: str) -> bool:
-        """Whether a span of that step is open."""
-        return step_id in self._open
+        """Whether a span of that step is open, here or in the process that this one was forked from."""
+        return step_id in self._open or step_id in self._open_in_parent
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: what is open now is the parent's to end, and what is done here hangs below it."""
+        self._open_in_parent.update(self._open)
+        self._open.clear()
 
     def open_steps(self) -> list[CapturedStep]:
         """The STARTs of all spans that are open now, in their order."""
@@ -195,7 +203,7 @@ class LooseCapture:
         self._recorder = recorder
         self._find_capture = find_capture
         self._captures: dict[str, tuple[RunCapture, Run]] = {}
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def on_step(self, step: CapturedStep) -> None:
         """Record one step, unless it belongs to a run."""
@@ -220,6 +228,11 @@ class LooseCapture:
         if not capture.open_steps():
             run.has_ended = True
             self._recorder.record_end(run)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: what is open now is the parent's to end."""
+        for capture, _ in self._captures.values():
+            capture.leave_to_parent()
 
     def close(self, now_ns: int) -> int:
         """Record what is still open as incomplete; returns how many spans that were."""

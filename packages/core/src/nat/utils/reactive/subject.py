@@ -1,9 +1,10 @@
 """A hot observable: what is pushed goes to everybody who subscribed before."""
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from nat.utils.forking import new_lock
 
 __all__ = ["OnComplete", "OnError", "OnNext", "Subject", "Subscription", "guarded"]
 
@@ -36,7 +37,7 @@ class Subject(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._observers: tuple[tuple[OnNext[T], OnError | None, OnComplete | None], ...] = ()
         self._is_complete = False
 

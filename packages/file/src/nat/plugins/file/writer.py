@@ -7,7 +7,6 @@ import itertools
 import logging
 import os
 import stat
-import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ import orjson
 
 from nat.plugins.file.paths import next_rolled_path, rolled_paths
 from nat.plugins.file.settings import FileMode
+from nat.utils.forking import new_lock
 
 __all__ = ["FileWriter", "Rolling"]
 
@@ -31,7 +31,7 @@ _FILE_MODE = 0o600  # traces hold prompts and answers: for their owner only
 _BLOCK_BYTES = 65_536
 
 _done_once: set[tuple[str, Path]] = set()
-_done_once_lock = threading.Lock()
+_done_once_lock = new_lock()
 
 
 @dataclass(frozen=True, slots=True)
