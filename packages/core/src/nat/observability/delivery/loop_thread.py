@@ -144,10 +144,11 @@ class _DaemonThreads(ThreadPoolExecutor):
         return future
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the calls that still run; one that does not return in time is left behind."""
+        """Wait for the calls that still run, but for the caller's own; one that does not return in time is left behind."""
         deadline = time.monotonic() + timeout_s
         for thread in list(self._running):
-            thread.join(max(deadline - time.monotonic(), 0))
+            if thread is not threading.current_thread():
+                thread.join(max(deadline - time.monotonic(), 0))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Nothing to wait for: the threads are daemons."""
