@@ -259,7 +259,7 @@ def test_a_faulty_backend_changes_nothing_for_the_agent(backend: FaultBackend, f
     closing_s = time.monotonic() - started
 
     assert result == "the result"
-    assert longest_s < 0.5
+    assert longest_s < 2.0
     assert closing_s < 4.0
     assert (status["healthy"].delivered, status["healthy"].lost) == (1_001, 0)
     for name in ("faulty", "lists"):
