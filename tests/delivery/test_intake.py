@@ -113,7 +113,7 @@ def test_wait_ends_at_its_limit() -> None:
     slow.gate.set()
     slow.telemetry.close(20.0)
 
-    assert 0.15 < waited_s < 1.0
+    assert 0.15 < waited_s < 10.0
     assert slow.counts("slow").dropped == {"queue_full": 1}
     assert len(slow.quick) == LIMIT + 1
 

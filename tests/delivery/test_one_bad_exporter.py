@@ -20,6 +20,7 @@ from tests.support.collecting import Received, SpanCollector, emit, registered
 PLACES = ["registration", "start", "processor", "export_processed", "_flush", "_cleanup"]
 SPANS = 50
 TIMEOUT_S = 1.0
+LOAD_S = 3.0  # what a machine under load may add; who waited for the bad one would wait for ever
 
 
 class RaisedError(Exception):
@@ -142,9 +143,9 @@ def test_the_other_seven_deliver_everything_and_deadlines_are_kept(manners: Mann
     closed = telemetry.close(TIMEOUT_S)
     close_s = time.monotonic() - started
 
-    assert start_s < 0.1 + usual_s
-    assert flush_s < TIMEOUT_S + 0.5
-    assert close_s < TIMEOUT_S + 0.5
+    assert start_s < usual_s + LOAD_S
+    assert flush_s < TIMEOUT_S + LOAD_S
+    assert close_s < TIMEOUT_S + LOAD_S
     assert [len(spans) for spans in received] == [SPANS] * 7
     for number in range(7):
         assert flushed.outcomes[f"good {number}"].left == 0
