@@ -49,6 +49,7 @@ class Ledger:
         self._delivered = 0
         self._rejected = 0
         self._dropped: Counter[str] = Counter()
+        self._is_settled = False
 
     def accept(self, count: int = 1) -> None:
         """`count` items came in."""
@@ -59,20 +60,35 @@ class Ledger:
     def deliver(self, count: int = 1) -> None:
         """`count` pending items were acknowledged."""
         with self._lock:
+            if self._is_settled:
+                return
             self._pending -= count
             self._delivered += count
 
     def reject(self, count: int = 1) -> None:
         """`count` pending items were refused for good."""
         with self._lock:
+            if self._is_settled:
+                return
             self._pending -= count
             self._rejected += count
 
     def drop(self, reason: str, count: int = 1) -> None:
         """`count` pending items are lost, for that reason."""
         with self._lock:
+            if self._is_settled:
+                return
             self._pending -= count
             self._dropped[reason] += count
+
+    def settle(self, reason: str) -> int:
+        """Everything pending is lost, for that reason; what becomes of it after all comes too late. Returns how much it was."""
+        with self._lock:
+            left, self._pending = self._pending, 0
+            self._is_settled = True
+            if left:
+                self._dropped[reason] += left
+            return left
 
     def refuse(self, reason: str, count: int = 1) -> None:
         """`count` items were offered and not taken in, for that reason."""

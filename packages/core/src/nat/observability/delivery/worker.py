@@ -332,9 +332,8 @@ class Lane:
         with self._offer_lock:
             self._refuse_reason = self._refuse_reason or reason
             was_over, self._is_over, self._is_aborted = self._is_over, True, True
-        left = self.ledger.pending
-        if left and not was_over:
-            self.ledger.drop(reason, left)
+        left = 0 if was_over else self.ledger.settle(reason)
+        if left:
             self._noise.warn(reason, "%s: %d items could not be sent (%s) and are lost", self.name, left, reason)
 
     def _discard(self) -> int:
