@@ -125,7 +125,9 @@ def test_any_value_in_any_place_reaches_every_format(
         )
         Context.get().intermediate_step_manager.push_intermediate_step(payload)
         end = IntermediateStepPayload(
-            event_type=IntermediateStepType.CUSTOM_END, UUID=payload.UUID, metadata={"deep": value}
+            event_type=IntermediateStepType.CUSTOM_END,
+            UUID=payload.UUID,
+            metadata={"deep": value, "error": value, "error_type": value},
         )
         Context.get().intermediate_step_manager.push_intermediate_step(end)
         run.output = value

@@ -17,6 +17,7 @@ from nat.builder.context import (
     leave_step,
     resume_at,
 )
+from nat.data_models.span_names import SpanAttributes
 from nat.data_models.step_types import IntermediateStepType
 from nat.observability.events import CapturedError, CapturedStep, Usage, capture_error, new_step_id
 from nat.observability.snapshot import snapshot
@@ -348,7 +349,7 @@ class Step:
         )
 
 
-_ABANDONED = "nat.generator.abandoned"
+_ABANDONED = SpanAttributes.NAT_ABANDONED.value
 
 
 def step(

@@ -92,6 +92,7 @@ class Usage(NamedTuple):
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
     llm_calls: int | None = None
+    seconds_between_calls: float | None = None
 
 
 class CapturedError(NamedTuple):
@@ -122,13 +123,11 @@ class Run:
         session_id, user_id, tags, metadata: As given at its start.
         context: The `contextvars` context captured at its start.
         has_ended: Set once, by the thread that ends it.
-        has_failed: Whether its root ended with an error.
     """
 
     __slots__ = (
         "context",
         "has_ended",
-        "has_failed",
         "metadata",
         "name",
         "owner",
@@ -161,7 +160,6 @@ class Run:
         self.metadata = metadata
         self.context: contextvars.Context | None = None
         self.has_ended = False
-        self.has_failed = False
 
 
 class CapturedStep:

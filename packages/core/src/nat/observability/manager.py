@@ -105,13 +105,6 @@ class TelemetryStatus:
 
     exporters: dict[str, ExporterStatus]
 
-    @property
-    def is_healthy(self) -> bool:
-        """Whether no exporter is disabled and nothing has been lost."""
-        return all(
-            status.state is not ExporterState.DISABLED and status.lost == 0 for status in self.exporters.values()
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -537,7 +530,6 @@ class RunScope:
             unfinished = self._capture.close_below(self._run.root_id or "", time.time_ns())
             if unfinished and self._error is None:
                 self._error = _unfinished(unfinished)
-            self._run.has_failed = self._error is not None
             self._state.stream.emit(self._step(end, output=snapshot(self.output), error=self._error))
             self._run.has_ended = True
             self._manager.end_capture(self._capture)

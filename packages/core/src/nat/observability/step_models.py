@@ -1,5 +1,9 @@
 """Between the contract's models and what the event stream carries: `IntermediateStep` and `CapturedStep`."""
 
+import math
+import time
+
+from nat.builder.framework_enum import LLMFrameworkEnum
 from nat.data_models.intermediate_step import (
     IntermediateStep,
     IntermediateStepPayload,
@@ -18,9 +22,12 @@ from nat.observability.events import (
     Usage,
     capture_error,
 )
-from nat.observability.snapshot import restore, snapshot
+from nat.observability.snapshot import Json, restore, snapshot, text
 
 __all__ = ["capture_payload", "capture_step", "to_intermediate_step", "to_invocation_node"]
+
+_FRAMEWORKS: dict[str | None, LLMFrameworkEnum] = {framework.value: framework for framework in LLMFrameworkEnum}
+_EMPTY = (Json(b"[]"), Json(b"{}"))
 
 
 def capture_step(step: IntermediateStep, run: Run | None) -> CapturedStep:
@@ -37,16 +44,16 @@ def capture_payload(
     data = payload.data
     metadata = payload.metadata
     has_trace_metadata = isinstance(metadata, TraceMetadata)
-    started_s = payload.span_event_timestamp
+    at_ns = _nanoseconds(payload.event_timestamp)
     step = CapturedStep(
         payload.event_type,
         payload.UUID,
         parent_id,
         payload.name,
-        round(payload.event_timestamp * 1e9),
+        time.time_ns() if at_ns is None else at_ns,
         run=run,
-        timestamp=payload.event_timestamp,
-        started_ns=None if started_s is None else round(started_s * 1e9),
+        timestamp=None if at_ns is None else payload.event_timestamp,
+        started_ns=_nanoseconds(payload.span_event_timestamp),
         framework=None if payload.framework is None else str(payload.framework),
         tags=tuple(payload.tags) if payload.tags else (),
         metadata=snapshot(_trace_metadata(metadata) if isinstance(metadata, TraceMetadata) else metadata),
@@ -73,15 +80,17 @@ def to_intermediate_step(step: CapturedStep) -> IntermediateStep:
             input=restore(step.input), output=restore(step.output), chunk=restore(step.chunk), **extra
         )
     metadata = restore(step.metadata)
+    if not isinstance(metadata, dict):
+        metadata = None
     if step.error is not None and "error" not in (metadata or {}):
         metadata = {**(metadata or {}), "error": step.error.message, "error_type": step.error.type}
-    if step.has_trace_metadata:
+    if step.has_trace_metadata and metadata is not None:
         metadata = TraceMetadata.model_construct(**metadata)
     payload = IntermediateStepPayload.model_construct(
         event_type=step.event_type,
         event_timestamp=step.time_ns / 1e9 if step.timestamp is None else step.timestamp,
         span_event_timestamp=None if step.started_ns is None else step.started_ns / 1e9,
-        framework=step.framework,
+        framework=_FRAMEWORKS.get(step.framework, step.framework),
         name=step.name,
         tags=list(step.tags) or None,
         metadata=metadata,
@@ -102,13 +111,27 @@ def _reported_error(payload: IntermediateStepPayload) -> CapturedError | None:
     if isinstance(output, BaseException):
         return capture_error(output)
     metadata = payload.metadata
-    error = metadata.get("error") if isinstance(metadata, dict) else getattr(metadata, "error", None)
-    if not error:
-        return None
+    fields = metadata if isinstance(metadata, dict) else metadata.model_extra if metadata is not None else None
+    error = (fields or {}).get("error")
     if isinstance(error, BaseException):
         return capture_error(error)
-    kind = metadata.get("error_type") if isinstance(metadata, dict) else getattr(metadata, "error_type", None)
-    return CapturedError(str(kind) if kind else "_OTHER", str(error)[:MAX_ERROR_MESSAGE_CHARS])
+    message = _said(error)
+    if message is None:
+        return None
+    return CapturedError(_said((fields or {}).get("error_type")) or "_OTHER", message[:MAX_ERROR_MESSAGE_CHARS])
+
+
+def _said(value: object) -> str | None:
+    """A value as text, whatever its own code does; `None` where it says nothing: none, false, empty."""
+    captured = snapshot(value)
+    if captured is None or captured is False or captured == "" or captured in _EMPTY:
+        return None
+    return text(captured)[0]
+
+
+def _nanoseconds(seconds: float | None) -> int | None:
+    """A time as an integer; `None` for one that is none: infinite or not a number."""
+    return round(seconds * 1e9) if seconds is not None and math.isfinite(seconds) else None
 
 
 def _trace_metadata(metadata: TraceMetadata) -> dict[str, object]:
@@ -129,6 +152,7 @@ def _captured_usage(info: UsageInfo | None) -> Usage | None:
         tokens.cache_write_tokens if "cache_write_tokens" in known else None,
         tokens.reasoning_tokens if "reasoning_tokens" in known else None,
         info.num_llm_calls if "num_llm_calls" in info.model_fields_set else None,
+        info.seconds_between_calls if "seconds_between_calls" in info.model_fields_set else None,
     )
 
 
@@ -144,9 +168,12 @@ def _usage_info(usage: Usage) -> UsageInfo:
     known = TokenUsageBaseModel.model_construct(
         None, **{name: count for name, count in tokens.items() if count is not None}
     )
-    if usage.llm_calls is None:
-        return UsageInfo.model_construct(token_usage=known)
-    return UsageInfo.model_construct(token_usage=known, num_llm_calls=usage.llm_calls)
+    info = UsageInfo.model_construct(token_usage=known)
+    if usage.llm_calls is not None:
+        info.num_llm_calls = usage.llm_calls
+    if usage.seconds_between_calls is not None:
+        info.seconds_between_calls = usage.seconds_between_calls
+    return info
 
 
 def to_invocation_node(function: FunctionRef | None) -> InvocationNode:

@@ -50,16 +50,6 @@ class CapturedSpan:
         self.chunk_count = 0
         self.described: Span | None = None
 
-    @property
-    def is_incomplete(self) -> bool:
-        """Whether its END never came."""
-        return self.end is None
-
-    @property
-    def is_root(self) -> bool:
-        """Whether it is the root of its run."""
-        return self.start.step_id == self.run.root_id
-
 
 class Recorder(Protocol):
     """Takes what a capture gives: must return at once, on any thread."""

@@ -77,11 +77,6 @@ class Subject(Generic[T]):
             if on_complete is not None:
                 guarded(on_complete)
 
-    @property
-    def has_subscribers(self) -> bool:
-        """Whether a pushed value would reach anybody."""
-        return bool(self._observers)
-
     def _remove(self, observer: object) -> None:
         with self._lock:
             self._observers = tuple(kept for kept in self._observers if kept is not observer)
