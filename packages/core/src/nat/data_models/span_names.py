@@ -92,6 +92,7 @@ class SpanAttributes(StrEnum):
     NAT_CACHE_WRITE_TOKENS = "nat.usage.cache_write_tokens"
     NAT_REASONING_TOKENS = "nat.usage.reasoning_tokens"
     NAT_LLM_CALLS = "nat.usage.llm_calls"
+    NAT_SECONDS_BETWEEN_CALLS = "nat.usage.seconds_between_calls"
     NAT_CHUNK_COUNT = "nat.stream.chunk_count"
     NAT_TIME_TO_FIRST_CHUNK_S = "nat.stream.time_to_first_chunk_s"
     NAT_INCOMPLETE = "nat.span.incomplete"

@@ -53,6 +53,7 @@ NAT_FRAMEWORK = SpanAttributes.NAT_FRAMEWORK.value
 NAT_FUNCTION_NAME = SpanAttributes.NAT_FUNCTION_NAME.value
 NAT_DATA = SpanAttributes.NAT_DATA.value
 NAT_LLM_CALLS = SpanAttributes.NAT_LLM_CALLS.value
+NAT_SECONDS_BETWEEN_CALLS = SpanAttributes.NAT_SECONDS_BETWEEN_CALLS.value
 NAT_CHUNK_COUNT = SpanAttributes.NAT_CHUNK_COUNT.value
 NAT_TIME_TO_FIRST_CHUNK_S = SpanAttributes.NAT_TIME_TO_FIRST_CHUNK_S.value
 NAT_INCOMPLETE = SpanAttributes.NAT_INCOMPLETE.value
@@ -93,6 +94,7 @@ LLM_USAGE_KEYS = (
     SpanAttributes.LLM_TOKEN_COUNT_CACHE_WRITE.value,
     SpanAttributes.LLM_TOKEN_COUNT_REASONING.value,
     NAT_LLM_CALLS,
+    NAT_SECONDS_BETWEEN_CALLS,
 )
 ROLL_UP_USAGE_KEYS = (
     SpanAttributes.NAT_PROMPT_TOKENS.value,
@@ -102,6 +104,7 @@ ROLL_UP_USAGE_KEYS = (
     SpanAttributes.NAT_CACHE_WRITE_TOKENS.value,
     SpanAttributes.NAT_REASONING_TOKENS.value,
     NAT_LLM_CALLS,
+    NAT_SECONDS_BETWEEN_CALLS,
 )
 
 MESSAGE_CONTENT_TYPE = "message_content.type"
