@@ -10,6 +10,7 @@ import json
 import pathlib
 import threading
 import time
+import tracemalloc
 import uuid
 from typing import Any
 
@@ -354,6 +355,21 @@ def test_huge_values_take_linear_time() -> None:
     assert len(restore(snapshot([*range(1_000_000), None]))) == 1_000_001
     assert len(restore(snapshot(dict.fromkeys(range(300_000), 1.5)))) == 300_000
     assert time.perf_counter() - started < 20
+
+
+@pytest.mark.parametrize("length", [10, 3_000, 60_000])
+def test_a_snapshot_holds_no_more_memory_than_it_says(length: int) -> None:
+    """The intake's bound is one on resident memory, so room that a writer has left over would count against it."""
+    value = {"text": "a" * length}
+    snapshot(value)
+    tracemalloc.start()
+    try:
+        kept = [snapshot(value) for _ in range(100)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert held < 1.2 * sum(map(size_bytes, kept)) + 10_000
 
 
 def test_text_and_its_mime_type() -> None:

@@ -48,6 +48,7 @@ __all__ = ["Json", "Snapshot", "clean", "encode", "encode_line", "plain", "resto
 
 _MAX_DEPTH = 250  # orjson writes 254 levels and reads 1,024
 _MAX_REPR_CHARS = 8_192
+_ROOMY_BYTES = 64 * 1024  # below, what orjson returns may hold several times its size: 4 KiB at least (3.13, measured)
 _MAX_DIGITS_BITS = 14_000  # 4,214 digits; Python refuses to write 4,300 and more (sys.set_int_max_str_digits)
 
 _CYCLE = "<cycle>"
@@ -93,7 +94,7 @@ def snapshot(value: Any) -> Snapshot:
     try:
         data = encode(value)
         if data[0] in b"[{":
-            return Json(data)
+            return Json(data if len(data) > _ROOMY_BYTES else b"%b" % data)  # a copy of just that size
         scalar: str | int | float | bool | None = orjson.loads(data)
         return scalar
     except RecursionError:  # the caller's stack is all but exhausted
