@@ -256,3 +256,42 @@ asyncio.run(main())
 
     assert result.returncode == 0, result.stderr
     assert names_of(backend) == {"before": 1, "after": 1}
+
+
+SLOW_IMPORT = """
+import pathlib
+pathlib.Path("slow.py").write_text("import time; time.sleep(0.5)")
+
+from sender import Sender
+from nat.cli.register_workflow import register_telemetry_exporter
+from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+
+class SlowConfig(TelemetryExporterBaseConfig, name="test_slow"):
+    url: str
+
+@register_telemetry_exporter(config_type=SlowConfig)
+async def slow(config, builder):
+    started.set()
+    import slow
+    yield Sender(config.url)
+
+started = threading.Event()
+telemetry = Telemetry(SlowConfig(url=sys.argv[1])).start()
+started.wait()
+pid = os.fork()
+if pid == 0:
+    import slow
+    work("child", 1)
+    telemetry.close(20)
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+work("parent", 1)
+"""
+
+
+def test_a_fork_waits_for_an_exporter_that_is_being_built(tmp_path: Path, backend: HttpBackend) -> None:
+    """Else the child would wait for ever for the import that its parent's thread had begun."""
+    result = run_program(SETUP + SLOW_IMPORT, tmp_path, backend.url)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert names_of(backend) == {"child 0": 1, "run child": 1, "parent 0": 1, "run parent": 1}

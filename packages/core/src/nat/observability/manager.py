@@ -64,6 +64,7 @@ _log = logging.getLogger("nat.observability.manager")
 
 _GATHER_S = 0.005  # how long the first item of a burst waits for more, so that one wake-up serves many
 _REQUIRED_TIMEOUT_S = 30.0
+_FORK_PATIENCE_S = 2.0  # for exporters that are being built when the process forks
 _GRACE_S = 0.3  # beyond a deadline, for a loop to say that it has kept it
 _LAST_S = 0.15  # beyond that, for threads to end
 _JOIN_S = 1.0
@@ -613,6 +614,7 @@ class _Slot:
         self.state = ExporterState.STARTING
         self.reason: str | None = None
         self.settled = threading.Event()
+        self._is_worth_waiting_for = True
         self._builder = builder
         self._changed = changed
         self._ledger = Ledger()
@@ -744,6 +746,12 @@ class _Slot:
             item="step" if self._takes_steps else "span",
             capacity=self._limits.max_items,
         )
+
+    def wait_for_building(self, deadline: float) -> None:
+        """Return when the exporter has come up or failed to; one that has let the deadline pass is not waited for again."""
+        thread = self._thread
+        if self._is_worth_waiting_for and thread is not None and not thread.is_current:
+            self._is_worth_waiting_for = self.settled.wait(max(deadline - time.monotonic(), 0))
 
     def required_problem(self) -> Problem:
         """Why a start that requires it fails."""
@@ -979,6 +987,17 @@ def _close_open_managers() -> None:
         manager.close()
 
 
+def _wait_for_building() -> None:
+    """Before a fork: let exporters that are being built import what they need.
+
+    A child that imports a module which another thread was importing at the fork waits for that thread, which it does not have.
+    """
+    deadline = time.monotonic() + _FORK_PATIENCE_S
+    for manager in list(_open_managers):
+        for slot in list(manager._slots.values()):
+            slot.wait_for_building(deadline)
+
+
 def _leave_to_parent() -> None:
     _shared_thread.leave_to_parent()
     for manager in list(_managers):
@@ -986,7 +1005,7 @@ def _leave_to_parent() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parent)
+    os.register_at_fork(before=_wait_for_building, after_in_child=_leave_to_parent)
 
 
 def _register_with_multiprocessing(manager: TelemetryManager) -> None:
