@@ -28,7 +28,7 @@ from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.observability.delivery.intake import Drained, Intake, IntakeLimits, Load
 from nat.observability.delivery.loop_thread import LoopThread
 from nat.observability.delivery.metrics import LaneMetrics, Measurement, measurements
-from nat.observability.delivery.options import configured
+from nat.observability.delivery.options import configured, spool_options
 from nat.observability.delivery.watch import loop_watcher
 from nat.observability.delivery.worker import SHUTDOWN_TIMEOUT_S, Lane
 from nat.observability.events import (
@@ -286,6 +286,23 @@ class TelemetryManager:
         outcomes = {name: Outcome.between(before.exporters[name], status) for name, status in after.exporters.items()}
         return FlushResult(after.exporters, outcomes)
 
+    def written(self) -> "tuple[list[Future[None]], float]":
+        """For the end of a run: what it must wait for until its items are on disk, and how many seconds at most."""
+        slots = [slot for slot in self._slots.values() if slot.run_wait_s]
+        if not slots or LoopThread.is_any_current():
+            return [], 0.0
+        self._distribute()
+        return [done for slot in slots if (done := slot.written()) is not None], max(slot.run_wait_s for slot in slots)
+
+    def waited(self, futures: "Sequence[Future[None]]") -> None:
+        """Say so if a run has ended before its items were on disk."""
+        if not all(future.done() for future in futures):
+            self._noise.warn("wait", "telemetry: a run has ended and its items are not on disk yet; see delivery.spool")
+
+    def send_again(self, name: str, letter_ids: Sequence[str]) -> "Future[int] | None":
+        """Put an exporter's dead letters on their way again; done when they are, with how many items they stand for."""
+        return self._slots[name].send_again(letter_ids)
+
     def close(self, timeout_s: float | None = None) -> FlushResult:
         """Stop capturing, deliver what waits, stop the exporters: within `timeout_s` seconds for all together. Idempotent.
 
@@ -459,6 +476,9 @@ class TelemetryManager:
 class RunScope:
     """One run, as a context manager: `with` or `async with`. It is entered once.
 
+    Its end waits for nothing, unless a spool is to have its items first (`delivery.spool.wait`): `with` blocks then, for
+    `wait_timeout` seconds at most, `async with` does not.
+
     Attributes:
         output: What the run gives; set it before the end.
     """
@@ -524,6 +544,13 @@ class RunScope:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._end(exc)
+        futures, timeout_s = self._manager.written()
+        if futures:
+            wait_for_futures(futures, timeout_s)
+            self._manager.waited(futures)
+
+    def _end(self, exc: BaseException | None) -> None:
         if exc is not None:
             self._error = capture_error(exc)
         end = IntermediateStepType(self._kind.value.replace("_START", "_END"))
@@ -542,7 +569,11 @@ class RunScope:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.__exit__(kind, exc, traceback)
+        self._end(exc)
+        futures, timeout_s = self._manager.written()
+        if futures:
+            await asyncio.wait([asyncio.wrap_future(future) for future in futures], timeout=timeout_s)
+            self._manager.waited(futures)
 
     def _step(self, event_type: IntermediateStepType, **fields: Any) -> CapturedStep:
         run = self._run
@@ -625,6 +656,8 @@ class _Slot:
         self._thread: LoopThread | None = None
         self._ended_thread: LoopThread | None = None
         self._owns_thread = _has_own_loop(entry)
+        spool = None if entry.delivery is None else spool_options(entry.delivery.spool)
+        self.run_wait_s = 0.0 if spool is None else spool.run_wait_s
         self._closing = asyncio.Event()
         self._has_settled = asyncio.Event()
         self._life: Future[None] | None = None
@@ -676,6 +709,17 @@ class _Slot:
         if self._thread is None:
             return None
         return self._thread.call(self._flush())
+
+    def written(self) -> "Future[None] | None":
+        """Done when everything that was given before is on disk, if the end of a run is to wait for that."""
+        thread = self._thread
+        if not self.run_wait_s or thread is None or self.state is ExporterState.DISABLED:
+            return None
+        return thread.call(self._written())
+
+    def send_again(self, letter_ids: Sequence[str]) -> "Future[int] | None":
+        """Put dead letters on their way again; done when they are, with the number of items that they stand for."""
+        return None if self._thread is None else self._thread.call(self._send_again(letter_ids))
 
     def stop(self, timeout_s: float) -> "Future[None] | None":
         """Drain and end the exporter on its loop within `timeout_s` seconds."""
@@ -790,6 +834,7 @@ class _Slot:
                 self._offer(lane, drained)
             self._held.clear()
             self.state = ExporterState.RUNNING
+        lane.recover()
         self._changed()
         self._settle()
         _log.debug("%s: running", self._label)
@@ -822,6 +867,15 @@ class _Slot:
         await self._has_settled.wait()
         if self._lane is not None:
             await self._lane.flush()
+
+    async def _written(self) -> None:
+        await self._has_settled.wait()
+        if self._lane is not None:
+            await self._lane.written()
+
+    async def _send_again(self, letter_ids: Sequence[str]) -> int:
+        await self._has_settled.wait()
+        return 0 if self._lane is None else await self._lane.send_again(letter_ids)
 
     async def _stop(self, timeout_s: float) -> None:
         """Within the deadline: let it finish its start, drain the lane, and let `_live` run to its end."""
@@ -1033,9 +1087,12 @@ def _unfinished(steps: Sequence[CapturedStep]) -> CapturedError:
 
 
 def _has_own_loop(entry: ExporterEntry) -> bool:
-    """Whether an exporter gets a thread to itself: as its user says, else if nobody knows whether it blocks."""
-    loop = None if entry.delivery is None else entry.delivery.loop
-    return loop == "own" if loop is not None else not entry.registration.is_ours
+    """Whether an exporter gets a thread to itself: as its user says, else if it may block, or its disk."""
+    delivery = entry.delivery
+    if delivery is not None and delivery.loop is not None:
+        return delivery.loop == "own"
+    has_spool = delivery is not None and delivery.spool.enabled
+    return has_spool or not entry.registration.is_ours
 
 
 def _without_secrets(text: str, config: TelemetryExporterBaseConfig) -> str:

@@ -292,6 +292,12 @@ class Spool:
                         return payload
         raise SpoolError(errno.EIO, "a record was damaged on disk", str(segment.path))
 
+    def holds(self, spool_id: SpoolId) -> bool:
+        """Whether its record is known to be there and not acknowledged; the disk is not asked."""
+        with self._lock:
+            segment = self._segments.get(spool_id.segment)
+            return segment is not None and spool_id.offset not in segment.acknowledged
+
     # -- letting go --------------------------------------------------------------------------------------------------------
 
     def acknowledge(self, ids: Iterable[SpoolId]) -> None:

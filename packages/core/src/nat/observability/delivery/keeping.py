@@ -1,0 +1,361 @@
+"""What a lane keeps on disk: items until they are acknowledged, and those that were refused for good."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nat.data_models.span import Span
+from nat.observability.delivery.options import DeadLettersOptions, SpoolOptions
+from nat.observability.ledger import Ledger
+from nat.observability.noise import Noise
+from nat.observability.pipeline import Envelope, items_of
+
+if TYPE_CHECKING:
+    from nat.observability.delivery.spool import SpoolId
+
+__all__ = ["Keeping"]
+
+
+class Keeping:
+    """One lane's spool and dead letters. For the lane's loop only; blocks for as long as the disk does, and never raises.
+
+    Args:
+        name: Of the exporter.
+        ledger: Is told of what is put on disk and found there.
+        noise: For what fails.
+        spool: Where what waits to be sent is kept; `None`: nowhere.
+        dead_letters: Where what was refused for good is kept; `None`: nowhere.
+        failures: Counts items that could not be kept, by reason.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ledger: Ledger,
+        noise: Noise,
+        spool: SpoolOptions | None,
+        dead_letters: DeadLettersOptions | None,
+        failures: Counter[str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._name = name
+        self._ledger = ledger
+        self._noise = noise
+        self._failures = failures
+        self._clock = clock
+        self._spool = None
+        self._letters = None
+        self._folder = None
+        if spool is not None:
+            from nat.observability.delivery.codec import item_count
+            from nat.observability.delivery.spool import Spool, exporter_directory
+
+            self._folder = exporter_directory(spool.directory, name)
+            self._spool = Spool(
+                self._folder,
+                max_bytes=spool.max_bytes,
+                max_age_s=spool.max_age_s,
+                fsync=spool.fsync,
+                items_of=item_count,
+                clock=clock,
+            )
+        if dead_letters is not None:
+            from nat.observability.delivery.dead_letters import DeadLetters
+
+            self._letters = DeadLetters(dead_letters.directory, max_bytes=dead_letters.max_bytes, clock=clock)
+        self._is_failing = False
+        self._put_off: deque[SpoolId] = deque()
+        self._put_off_count = 0
+        self._left: Iterator[tuple[SpoolId, bytes]] | None = None
+        self._acknowledged: list[SpoolId] = []
+        self._expired = 0
+        self._corrupt = 0
+
+    # -- the spool -----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_spooling(self) -> bool:
+        """Whether there is a spool."""
+        return self._spool is not None
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether there is a spool and it took what it was last given."""
+        return self._spool is not None and not self._is_failing
+
+    def keep(self, envelopes: Sequence[Envelope]) -> None:
+        """Write envelopes to the spool, all in one go; those that were written have `kept` set and count as spooled."""
+        from nat.observability.delivery.spool import SpoolError, SpoolFullError
+
+        assert self._spool is not None
+        records: list[bytes] = []
+        written: list[Envelope] = []
+        for envelope in envelopes:
+            record = self._record(envelope.value, _trace_id(envelope), envelope.count, "spool")
+            if record is not None:
+                records.append(record)
+                written.append(envelope)
+        try:
+            ids = self._spool.append(records)
+        except (SpoolError, SpoolFullError) as exc:
+            reason = "spool_full" if isinstance(exc, SpoolFullError) else "spool_error"
+            self._failed(reason, exc, sum(envelope.count for envelope in written))
+            return
+        for envelope, spool_id, record in zip(written, ids, records, strict=True):
+            envelope.kept, envelope.record_bytes = spool_id, len(record)
+            self._ledger.spool(envelope.count)
+        if ids and self._is_failing:
+            self._is_failing = False
+            self._noise.warn("spool works", "%s: the spool takes items again", self._name)
+
+    def is_lost(self, envelope: Envelope) -> bool:
+        """Whether somebody has removed its record."""
+        kept = envelope.kept
+        return (
+            self._spool is not None and kept is not None and not isinstance(kept, str) and not self._spool.holds(kept)
+        )
+
+    def put_off(self, envelope: Envelope) -> bool:
+        """Leave it on disk for now, where `load` finds it again, in order; false if it is not there."""
+        if envelope.kept is None or isinstance(envelope.kept, str):
+            return False
+        self._put_off.append(envelope.kept)
+        self._put_off_count += 1
+        return True
+
+    @property
+    def has_put_off(self) -> bool:
+        """Whether records are on disk only that this process wrote."""
+        return bool(self._put_off)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `load` may have something."""
+        return bool(self._put_off) or self._left is not None
+
+    def is_through(self, mark: int) -> bool:
+        """Whether everything has been loaded that another process had left, and that was put off before `mark`."""
+        return self._left is None and self._put_off_count - len(self._put_off) >= mark
+
+    @property
+    def mark(self) -> int:
+        """How many records have been put off so far."""
+        return self._put_off_count
+
+    def look_for_left(self) -> None:
+        """Let `load` give what processes that are gone have left, too."""
+        if self._spool is not None and self._left is None:
+            self._left = self._spool.recover()
+
+    def load(self, max_bytes: int) -> list[Envelope]:
+        """What waits on disk only, in order: what was put off first, then what others have left. About `max_bytes` of it."""
+        loaded: list[Envelope] = []
+        size = 0
+        while size < max_bytes and (record := self._next()) is not None:
+            spool_id, data = record
+            envelope = self._envelope(spool_id, data)
+            if envelope is not None:
+                loaded.append(envelope)
+            size += len(data)
+        self._count_expired()
+        return loaded
+
+    def _next(self) -> "tuple[SpoolId, bytes] | None":
+        from nat.observability.delivery.spool import SpoolError
+
+        assert self._spool is not None
+        while self._put_off:
+            spool_id = self._put_off.popleft()
+            try:
+                return spool_id, self._spool.read(spool_id)
+            except KeyError:
+                self._lose("spool_lost", spool_id.items, "its record was removed")
+            except SpoolError as exc:
+                self._lose("corrupt", spool_id.items, _why(exc))
+                self._acknowledged.append(spool_id)
+        try:
+            found = None if self._left is None else next(self._left, None)
+        except SpoolError as exc:
+            self._noise.warn("recover", "%s: the spool cannot be read (%s)", self._name, _why(exc))
+            found = None
+        if found is None:
+            self._left = None
+            return None
+        self._ledger.recover(found[0].items)
+        return found
+
+    def _envelope(self, spool_id: "SpoolId", data: bytes) -> Envelope | None:
+        from nat.observability.delivery.codec import UndecodableError, decode
+
+        try:
+            envelope = Envelope(decode(data).value, None, spool_id.items)
+        except UndecodableError as exc:  # written by a program that knows more types: it stays for one that does
+            self._noise.warn("undecodable", "%s: an item in the spool stays there: %s", self._name, exc)
+            return None
+        envelope.kept, envelope.record_bytes = spool_id, len(data)
+        return envelope
+
+    def _count_expired(self) -> None:
+        """Count what the spool has thrown away by itself."""
+        assert self._spool is not None
+        counts = self._spool.counts()
+        expired, self._expired = counts.expired - self._expired, counts.expired
+        corrupt, self._corrupt = counts.corrupt - self._corrupt, counts.corrupt
+        if expired:
+            self._ledger.recover(expired)
+            self._lose("expired", expired, "older than spool.max_age")
+        if corrupt:
+            self._ledger.recover(corrupt)
+            self._lose("corrupt", corrupt, f"damaged, and set aside in {self._folder}/corrupt")
+
+    def _lose(self, reason: str, count: int, why: str) -> None:
+        self._ledger.drop(reason, count, is_spooled=True)
+        self._noise.warn(reason, "%s: %d items of the spool are lost: %s", self._name, count, why)
+
+    def _failed(self, reason: str, exc: Exception, count: int) -> None:
+        self._is_failing = True
+        self._failures[reason] += count
+        self._noise.warn(
+            "spool", "%s: %d items cannot be written to the spool and wait in memory only: %s",
+            self._name, count, _why(exc),
+        )  # fmt: skip
+
+    def acknowledge(self, envelope: Envelope) -> None:
+        """Its record need not be kept; `settle` writes that down."""
+        if isinstance(envelope.kept, str):
+            self._remove_letter(envelope.kept)
+        elif envelope.kept is not None:
+            self._acknowledged.append(envelope.kept)
+
+    def settle(self) -> None:
+        """Write down what was acknowledged."""
+        from nat.observability.delivery.spool import SpoolError
+
+        if self._spool is None or not self._acknowledged:
+            return
+        acknowledged, self._acknowledged = self._acknowledged, []
+        try:
+            self._spool.acknowledge(acknowledged)
+        except SpoolError as exc:
+            self._noise.warn(
+                "acknowledge", "%s: what was delivered cannot be taken off the spool, and may be sent once more: %s",
+                self._name, _why(exc),
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """Leave what is not acknowledged to the next process."""
+        self.settle()
+        self._put_off.clear()
+        self._left = None
+        if self._spool is not None:
+            self._spool.close()
+
+    # -- dead letters --------------------------------------------------------------------------------------------------
+
+    def bury(self, envelope: Envelope, reason: str, answer: str | None) -> int:
+        """Keep what was refused for good, a letter for each run; how many accepted items are kept.
+
+        Args:
+            envelope: What was refused.
+            reason: Why it is given up.
+            answer: What the backend said.
+        """
+        if isinstance(envelope.kept, str):
+            return envelope.count  # its letter is still there
+        if self._letters is None:
+            return 0
+        return sum(
+            count
+            for value, trace_id, count in _by_run(envelope)
+            if self._bury(value, trace_id, count, reason=reason, answer=answer)
+        )
+
+    def _bury(self, value: Any, trace_id: int | None, count: int, *, reason: str, answer: str | None) -> bool:
+        from nat.observability.delivery.dead_letters import DeadLettersFullError
+
+        assert self._letters is not None
+        record = self._record(value, trace_id, count, "dead letters")
+        if record is None:
+            return False
+        try:
+            self._letters.add(record, reason=reason, answer=answer, exporter=self._name, now=self._clock())
+        except (DeadLettersFullError, OSError) as exc:
+            self._failures["dead_letters_full" if isinstance(exc, DeadLettersFullError) else "dead_letters_error"] += (
+                count
+            )
+            self._noise.warn("dead letters", "%s: cannot be kept as dead letters: %s", self._name, _why(exc))
+            return False
+        return True
+
+    def letter(self, letter_id: str) -> Envelope | None:
+        """A dead letter, to be sent again; counts as recovered. `None` if it is gone or cannot be read."""
+        from nat.observability.delivery.codec import UndecodableError, decode
+
+        assert self._letters is not None
+        try:
+            data = self._letters.read(letter_id)
+            record = decode(data)
+        except KeyError:  # another process was faster
+            return None
+        except (OSError, UndecodableError) as exc:
+            self._noise.warn("letter", "%s: dead letter %s stays where it is: %s", self._name, letter_id, exc)
+            return None
+        envelope = Envelope(record.value, None, record.count)
+        envelope.kept, envelope.record_bytes = letter_id, len(data)
+        self._ledger.recover(record.count)
+        return envelope
+
+    def _remove_letter(self, letter_id: str) -> None:
+        assert self._letters is not None
+        try:
+            self._letters.remove([letter_id])
+        except OSError as exc:
+            self._noise.warn("letter", "%s: dead letter %s was delivered and cannot be deleted: %s", self._name,
+                             letter_id, _why(exc))  # fmt: skip
+
+    # -- records -------------------------------------------------------------------------------------------------------
+
+    def _record(self, value: Any, trace_id: int | None, count: int, where: str) -> bytes | None:
+        from nat.observability.delivery.codec import NotSpoolableError, encode
+
+        try:
+            return encode(value, exporter=self._name, trace_id=trace_id, accepted_at=self._clock(), count=count)
+        except NotSpoolableError as exc:
+            self._failures["not_spoolable"] += count
+            self._noise.warn("encode", "%s: an item cannot be written to the %s: %s", self._name, where, exc)
+            return None
+
+
+def _why(exc: Exception) -> str:
+    """An error of the disk, with its place."""
+    if isinstance(exc, OSError) and exc.strerror:
+        return f"{exc.strerror}: {exc.filename}" if exc.filename else exc.strerror
+    return str(exc)
+
+
+def _trace_id(envelope: Envelope) -> int | None:
+    """The run that all of it belongs to."""
+    found = {trace_id for _, trace_id, _ in _by_run(envelope)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _by_run(envelope: Envelope) -> list[tuple[Any, int | None, int]]:
+    """An envelope's content by run, in order: value, trace id, how many accepted items it stands for."""
+    if not isinstance(envelope.value, list):
+        return [(envelope.value, _trace_id_of(envelope.value, envelope, 0), envelope.count)]
+    by_run: dict[int | None, tuple[list[Any], list[int]]] = {}
+    for index, (item, count) in enumerate(items_of(envelope)):
+        items, counts = by_run.setdefault(_trace_id_of(item, envelope, index), ([], []))
+        items.append(item)
+        counts.append(count)
+    return [(items, trace_id, sum(counts)) for trace_id, (items, counts) in by_run.items()]
+
+
+def _trace_id_of(item: Any, envelope: Envelope, index: int) -> int | None:
+    if envelope.run is not None:
+        return envelope.run.trace_id
+    if envelope.trace_ids is not None:
+        return envelope.trace_ids[index]
+    return item.context.trace_id if isinstance(item, Span) and item.context is not None else None
