@@ -986,7 +986,8 @@ class Lane:
             return
         was_closed = self._breaker.state == "closed"
         self._breaker = self._breaker.succeeded()
-        self._outage.ended()
+        if failure is None or failure.is_answer:
+            self._outage.ended()
         if not was_closed:
             self._wake_pauses()
 
