@@ -23,6 +23,7 @@ from nat.data_models.span import Span
 from nat.observability.delivery.errors import PermanentExportError, TransientExportError
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.exporter.span_exporter import SpanExporter
+from tests.support.web_server import WebServer
 
 __all__ = [
     "HANGS",
@@ -40,6 +41,7 @@ __all__ = [
     "running_fault_backend",
 ]
 
+_PATH = "/v1/spans"
 _WAIT_S = 20.0
 _TRICKLE_S = 0.2  # between two bytes
 
@@ -84,17 +86,14 @@ class FaultBackend:
     """Answers as planned: first `plan(...)`, then whatever `from_now_on(...)` says; 413 above `limit_bytes`. Thread-safe."""
 
     def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1/spans"
+        self.server = WebServer(_PATH, self._handle, is_held=True)
+        self.url = self.server.url
         self.limit_bytes: int | None = None
         self._plan: deque[Answer] = deque()
         self._default = OK
         self._arrivals: list[Arrival] = []
         self._taken: Counter[str] = Counter()
         self._changed = threading.Condition()
-        self._loop = asyncio.new_event_loop()
-        self._is_released: asyncio.Event | None = None
-        self._stop: asyncio.Event | None = None
 
     # -- what it is told -----------------------------------------------------------------------------------------------
 
@@ -113,8 +112,7 @@ class FaultBackend:
         with self._changed:
             self._plan.clear()
             self._default = OK
-        assert self._is_released is not None
-        self._loop.call_soon_threadsafe(self._is_released.set)
+        self.server.release()
 
     # -- what it has seen ----------------------------------------------------------------------------------------------
 
@@ -142,27 +140,7 @@ class FaultBackend:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self._arrivals) >= count, _WAIT_S), len(self._arrivals)
 
-    # -- the server ----------------------------------------------------------------------------------------------------
-
-    def run(self, is_ready: threading.Event) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve(is_ready))
-
-    def stop(self) -> None:
-        assert self._stop is not None
-        self.recover()
-        self._loop.call_soon_threadsafe(self._stop.set)
-
-    async def _serve(self, is_ready: threading.Event) -> None:
-        self._is_released, self._stop = asyncio.Event(), asyncio.Event()
-        app = web.Application(client_max_size=256 * 2**20)
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-        await runner.setup()
-        await web.SockSite(runner, self._socket).start()
-        is_ready.set()
-        await self._stop.wait()
-        await runner.cleanup()
+    # -- its answers ---------------------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -178,8 +156,7 @@ class FaultBackend:
             self._changed.notify_all()
         match fate.kind:
             case "hangs":
-                assert self._is_released is not None
-                await self._is_released.wait()
+                await self.server.released()
             case "resets":
                 assert request.transport is not None
                 request.transport.abort()
@@ -193,11 +170,10 @@ class FaultBackend:
 
     async def _trickle(self, request: web.Request) -> None:
         """Bytes of an answer, one at a time, until somebody recovers us or hangs up."""
-        assert self._is_released is not None
         response = web.StreamResponse()
         await response.prepare(request)
         with suppress(ConnectionResetError):
-            while not self._is_released.is_set():
+            while not self.server.is_released:
                 await response.write(b" ")
                 await asyncio.sleep(_TRICKLE_S)
 
@@ -205,23 +181,15 @@ class FaultBackend:
 @contextmanager
 def running_fault_backend() -> Iterator[FaultBackend]:
     backend = FaultBackend()
-    is_ready = threading.Event()
-    thread = threading.Thread(target=backend.run, args=(is_ready,), name="fault-backend")
-    thread.start()
-    try:
-        assert is_ready.wait(_WAIT_S)
+    with backend.server.running():
         yield backend
-    finally:
-        backend.stop()
-        thread.join(_WAIT_S)
-        assert not thread.is_alive()
 
 
 def closed_port() -> str:
     """A URL at which connections are refused."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    return f"http://127.0.0.1:{port}/v1/spans"
+    return f"http://127.0.0.1:{port}{_PATH}"
 
 
 class PostSpans(SpanExporter[Span, dict[str, Any]]):

@@ -1,8 +1,6 @@
 """A backend at the other end of a real socket: it keeps every request and answers as it is told."""
 
-import asyncio
 import json
-import socket
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -11,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+
+from tests.support.web_server import WebServer
 
 __all__ = ["HttpBackend", "Request", "running_backend"]
 
@@ -31,20 +31,14 @@ class Request:
 
 
 class HttpBackend:
-    """Answers 200 to everything, unless `answer()` named other statuses for the next requests.
-
-    It runs in a thread and loop of its own, so that synchronous tests and any exporter's loop can use it. Thread-safe.
-    """
+    """Answers 200 to everything, unless `answer()` named other statuses for the next requests. Thread-safe."""
 
     def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1/traces"
+        self.server = WebServer("/v1/traces", self._handle)
+        self.url = self.server.url
         self._requests: list[Request] = []
         self._statuses: deque[int] = deque()
         self._arrived = threading.Condition()
-        self._loop = asyncio.new_event_loop()
-        self._is_open: asyncio.Event | None = None
-        self._stop: asyncio.Event | None = None
 
     @property
     def requests(self) -> list[Request]:
@@ -62,12 +56,10 @@ class HttpBackend:
 
     def hold(self) -> None:
         """Let requests arrive but answer none of them until `release()`."""
-        assert self._is_open is not None
-        self._loop.call_soon_threadsafe(self._is_open.clear)
+        self.server.hold()
 
     def release(self) -> None:
-        assert self._is_open is not None
-        self._loop.call_soon_threadsafe(self._is_open.set)
+        self.server.release()
 
     def wait_for(self, count: int) -> list[Request]:
         """Block until `count` requests have arrived."""
@@ -77,49 +69,19 @@ class HttpBackend:
             )
             return list(self._requests)
 
-    def run(self, is_ready: threading.Event) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve(is_ready))
-
-    def stop(self) -> None:
-        assert self._stop is not None
-        self.release()
-        self._loop.call_soon_threadsafe(self._stop.set)
-
-    async def _serve(self, is_ready: threading.Event) -> None:
-        self._is_open, self._stop = asyncio.Event(), asyncio.Event()
-        self._is_open.set()
-        app = web.Application(client_max_size=64 * 2**20)
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        await web.SockSite(runner, self._socket).start()
-        is_ready.set()
-        await self._stop.wait()
-        await runner.cleanup()
-
     async def _handle(self, request: web.Request) -> web.Response:
-        assert self._is_open is not None
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         with self._arrived:
             self._requests.append(Request(request.method, request.path, headers, body))
             status = self._statuses.popleft() if self._statuses else 200
             self._arrived.notify_all()
-        await self._is_open.wait()
+        await self.server.released()
         return web.json_response({"status": status}, status=status)
 
 
 @contextmanager
 def running_backend() -> Iterator[HttpBackend]:
     backend = HttpBackend()
-    is_ready = threading.Event()
-    thread = threading.Thread(target=backend.run, args=(is_ready,), name="http-backend")
-    thread.start()
-    try:
-        assert is_ready.wait(_WAIT_S)
+    with backend.server.running():
         yield backend
-    finally:
-        backend.stop()
-        thread.join(_WAIT_S)
-        assert not thread.is_alive()
