@@ -6,9 +6,7 @@ import pty
 import re
 import signal
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from click.testing import CliRunner
 from nat.cli.main import cli
 from nat.observability.registry import default_registry
 from tests.cli.command import NAT
+from tests.support.waiting import wait_for
 
 AGENT = """
 import asyncio, os, threading, time
@@ -371,11 +370,3 @@ def _read(leader: int) -> bytes:
         return os.read(leader, 65536)
     except OSError:  # the other end is closed: Linux says so with EIO
         return b""
-
-
-def wait_for(is_true: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    tick = threading.Event()
-    while not is_true():
-        assert time.monotonic() < deadline
-        tick.wait(0.02)

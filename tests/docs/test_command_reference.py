@@ -34,6 +34,7 @@ def options_of(*names: str) -> set[str]:
         ("nat run", [("run",)]),
         ("nat info", [("info", "components")]),
         ("nat validate", [("validate",)]),
+        ("nat status", [("status",)]),
         ("nat spool", [("spool", "status")]),
         ("nat dead-letters", [("dead-letters", "list"), ("dead-letters", "show"), ("dead-letters", "drop")]),
     ],

@@ -26,6 +26,7 @@ _OWN_COMMANDS = {  # a module of nat.cli.commands each, and its line in `nat -h`
     "info": "Show installed exporters and their settings.",
     "run": "Run a workflow, once or for every line of a file.",
     "spool": "See what waits on disk to be delivered.",
+    "status": "Show what became of the telemetry of running processes.",
     "validate": "Check a workflow file and list everything that is wrong with it.",
 }
 

@@ -1,4 +1,4 @@
-"""What the commands for the spool and for dead letters have in common: options, and how ages, times and sizes look."""
+"""What the commands for what is on disk have in common: options, and how ages, times and sizes look."""
 
 import re
 from collections.abc import Callable

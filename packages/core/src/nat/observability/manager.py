@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
@@ -46,6 +47,7 @@ from nat.observability.noise import Noise, is_ours, raised
 from nat.observability.registry import ExporterEntry, registration_of
 from nat.observability.snapshot import snapshot
 from nat.observability.spans.capture import CapturedSpan, LooseCapture, RunCapture
+from nat.observability.status_file import StatusWriter
 from nat.utils.forking import keep_for_ever, new_lock
 
 __all__ = [
@@ -163,10 +165,19 @@ class TelemetryManager:
     Args:
         entries: What is configured; names are unique.
         intake: What may be on its way in all.
+        status_directory: Where this process keeps a status file while it runs.
     """
 
-    def __init__(self, entries: Sequence[ExporterEntry], *, intake: IntakeLimits | None = None) -> None:
+    def __init__(
+        self,
+        entries: Sequence[ExporterEntry],
+        *,
+        intake: IntakeLimits | None = None,
+        status_directory: Path | None = None,
+    ) -> None:
         self._entries = list(entries)
+        self._status_directory = status_directory
+        self._status_writer: StatusWriter | None = None
         self._limits = intake or IntakeLimits()
         self._slots = self._new_slots()
         self._intake = self._new_intake()
@@ -209,12 +220,24 @@ class TelemetryManager:
                 raise RuntimeError("this telemetry has been started already; make a new one to start again")
             self._has_started = True
             self._outer = ContextState.get()
+            self._start_status_writer()
             self._thread = _shared_thread.acquire()
         for slot in self._slots.values():
             slot.start(self._thread)
         self._outer.stream.attach(self._loose)
         self._keep_until_exit()
         self._check_required()
+
+    def _start_status_writer(self) -> None:
+        if self._status_directory is not None:
+            self._status_writer = StatusWriter(self._status_directory, self._status_fields, self._noise)
+            self._status_writer.start()
+
+    def _status_fields(self) -> list[dict[str, Any]]:
+        return [
+            {"name": status.name, "type": status.type, "state": status.state, "reason": status.reason, **asdict(status)}
+            for status in self.status().exporters.values()
+        ]
 
     def _keep_until_exit(self) -> None:
         """A program that closes nothing still delivers, a child of `multiprocessing` too."""
@@ -226,6 +249,9 @@ class TelemetryManager:
         if not self._has_started:
             return
         keep_for_ever(self._slots, self._intake, self._thread)
+        if self._status_writer is not None:
+            self._status_writer.leave_to_parent()
+            self._status_writer = None
         self._slots = self._new_slots()
         self._intake = self._new_intake()
         self._tick = None
@@ -256,6 +282,7 @@ class TelemetryManager:
             thread = _shared_thread.acquire()
             for slot in self._slots.values():
                 slot.start(thread)
+            self._start_status_writer()
             self._thread = thread
         self._keep_until_exit()
 
@@ -330,11 +357,15 @@ class TelemetryManager:
         wait_for_futures([stop for stop in stops if stop is not None], max(deadline - time.monotonic(), 0) + _GRACE_S)
         for slot in self._slots.values():
             slot.leave_behind()
+        self._has_closed = True
+        self._refuse_rest()
+        if self._status_writer is not None:
+            self._status_writer.end()
         joined_at = min(time.monotonic() + _JOIN_S, deadline + _GRACE_S + _LAST_S)
         for slot in self._slots.values():
             slot.join(max(joined_at - time.monotonic(), 0))
-        self._has_closed = True
-        self._refuse_rest()
+        if self._status_writer is not None:
+            self._status_writer.join(max(joined_at - time.monotonic(), 0))
         for losses in (self._losses, *(slot.losses for slot in self._slots.values())):
             losses.say(is_last=True)
         _open_managers.discard(self)
