@@ -18,7 +18,7 @@ from nat.runtime.loader import load_workflow
 from tests.support.collecting import Received, SpanCollector, emit, registered
 
 LIMIT = 2_000
-SPANS = 5_000
+SPANS = 3_000
 
 
 class Gated(SpanCollector):
@@ -52,7 +52,7 @@ class Slow:
         for number in range(first, first + count):
             emit(str(number))
             if number % 50 == 49:
-                self.telemetry.flush(0.02)
+                self.quick.wait_for(number + 1)
 
     def counts(self, name: str) -> Counts:
         return self.telemetry.status().exporters[name]
@@ -123,7 +123,7 @@ def test_the_bound_in_bytes_holds_too() -> None:
 
     for number in range(100):
         emit(str(number), input="x" * 100_000)
-        slow.telemetry.flush(0.02)
+        slow.quick.wait_for(number + 1)
     pending = slow.counts("slow").pending
     slow.gate.set()
     slow.telemetry.close(20.0)

@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["nat_command", "run_script"]
+__all__ = ["nat_command", "run_script", "unmeasured"]
 
 
-def run_script(source: str, folder: Path, *arguments: str, timeout_s: float = 60) -> "subprocess.CompletedProcess[str]":
+def run_script(
+    source: str, folder: Path, *arguments: str, timeout_s: float = 60, env: Mapping[str, str] = os.environ
+) -> "subprocess.CompletedProcess[str]":
     """Run a program to its end, with `folder` as its working directory."""
     script = folder / "program.py"
     script.write_text(source, encoding="utf-8")
@@ -19,8 +22,13 @@ def run_script(source: str, folder: Path, *arguments: str, timeout_s: float = 60
         text=True,
         check=False,
         timeout=timeout_s,
-        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        env={**env, "PYTHONFAULTHANDLER": "1"},
     )
+
+
+def unmeasured() -> dict[str, str]:
+    """Environment variables for a program whose lines are not counted, which takes a program a multiple of its time."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COV")}
 
 
 def nat_command() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.runs.scripts import nat_command, run_script
+from tests.runs.scripts import nat_command, run_script, unmeasured
 
 TRIES = 20
 
@@ -94,7 +94,9 @@ def test_nat_run_leaves_every_event_in_the_file_every_time(tmp_path: Path) -> No
     command = [*nat_command(), "run", "--config_file", "workflow.yaml", "--input", "why?"]
 
     for attempt in range(1, TRIES + 1):
-        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        result = subprocess.run(
+            command, cwd=tmp_path, env=unmeasured(), capture_output=True, text=True, check=False, timeout=60
+        )
 
         assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
         assert len((tmp_path / "steps.jsonl").read_text().splitlines()) == 6 * attempt

@@ -183,7 +183,7 @@ def test_keys_of_the_toolkit_are_checked(write: WriteFile) -> None:
         ("--- 1\n--- 2\n", "w.yaml:2:1: is not valid YAML: but found another document"),
         ("a: \x01\n", "w.yaml:1: is not valid YAML: character '\\x01' is not allowed"),
         ("? [a]\n: 1\n", "w.yaml:1:3: is not valid YAML: found a key that is not text"),
-        (f"a: {'[' * 3000}", "w.yaml: is nested too deeply to be read"),
+        (f"a: {'[' * 700}", "w.yaml: is nested too deeply to be read"),
         ("", "w.yaml: is empty, expected the keys general and workflow"),
         ("[1]\n", "w.yaml:1:1: expected a mapping with the keys general, workflow, plugins, got [1]"),
         ("plugins: exporters\n", "w.yaml:1:1: plugins: expected a list of modules or files, as [my_exporters], got"),

@@ -45,6 +45,7 @@ class Received(Generic[T]):
     def __init__(self) -> None:
         self._items: list[T] = []
         self._changed = threading.Condition()
+        self._awaited: list[int] = []
 
     @property
     def items(self) -> list[T]:
@@ -54,14 +55,16 @@ class Received(Generic[T]):
     def add(self, item: T) -> None:
         with self._changed:
             self._items.append(item)
-            self._changed.notify_all()
+            if len(self._items) in self._awaited:  # else whoever waits would be woken by every item
+                self._changed.notify_all()
 
     def wait_for(self, count: int) -> list[T]:
         """Block until there are `count` items."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self._items) >= count, WAIT_S), (
-                f"{len(self._items)} of {count} items came: {self._items!r}"
-            )
+            self._awaited.append(count)
+            has_come = self._changed.wait_for(lambda: len(self._items) >= count, WAIT_S)
+            self._awaited.remove(count)
+            assert has_come, f"{len(self._items)} of {count} items came: {self._items!r}"
             return list(self._items)
 
     def __len__(self) -> int:
