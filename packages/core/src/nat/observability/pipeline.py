@@ -42,11 +42,13 @@ class Envelope:
         ready_at_s: When it was ready to be sent, on the lane's clock; `None` before, and once an attempt has been made.
         kept: Its record on disk: in the spool, or the id of a dead letter that is sent again.
         record_bytes: What that record takes.
+        is_keepable: Whether it can be written to disk, as far as is known.
     """
 
     __slots__ = (
         "count",
         "counts",
+        "is_keepable",
         "kept",
         "ready_at_s",
         "record_bytes",
@@ -70,6 +72,7 @@ class Envelope:
         self.ready_at_s: float | None = None
         self.kept: SpoolId | str | None = None
         self.record_bytes = 0
+        self.is_keepable = True
 
 
 def items_of(envelope: Envelope) -> Iterator[tuple[Any, int]]:

@@ -66,8 +66,9 @@ class Keeping:
 
             self._letters = DeadLetters(dead_letters.directory, max_bytes=dead_letters.max_bytes, clock=clock)
         self._is_failing = False
-        self._put_off: deque[SpoolId] = deque()
+        self._put_off: deque[SpoolId | Envelope] = deque()
         self._put_off_count = 0
+        self._held_count = 0
         self._left: Iterator[tuple[SpoolId, bytes]] | None = None
         self._acknowledged: list[SpoolId] = []
         self._expired = 0
@@ -85,8 +86,13 @@ class Keeping:
         """Whether there is a spool and it took what it was last given."""
         return self._spool is not None and not self._is_failing
 
-    def keep(self, envelopes: Sequence[Envelope]) -> None:
-        """Write envelopes to the spool, all in one go; those that were written have `kept` set and count as spooled."""
+    def keep(self, envelopes: Sequence[Envelope], *, is_again: bool = False) -> None:
+        """Write envelopes to the spool, all in one go; those that were written have `kept` set and count as spooled.
+
+        Args:
+            envelopes: What to write.
+            is_again: It has been tried with these before: a failure is not counted once more.
+        """
         from nat.observability.delivery.spool import SpoolError, SpoolFullError
 
         assert self._spool is not None
@@ -94,14 +100,18 @@ class Keeping:
         written: list[Envelope] = []
         for envelope in envelopes:
             record = self._record(envelope.value, _trace_id(envelope), envelope.count, "spool")
-            if record is not None:
+            if record is None:
+                envelope.is_keepable = False
+            else:
                 records.append(record)
                 written.append(envelope)
         try:
             ids = self._spool.append(records)
         except (SpoolError, SpoolFullError) as exc:
-            reason = "spool_full" if isinstance(exc, SpoolFullError) else "spool_error"
-            self._failed(reason, exc, sum(envelope.count for envelope in written))
+            self._is_failing = True
+            if not is_again:
+                reason = "spool_full" if isinstance(exc, SpoolFullError) else "spool_error"
+                self._failed(reason, exc, sum(envelope.count for envelope in written))
             return
         for envelope, spool_id, record in zip(written, ids, records, strict=True):
             envelope.kept, envelope.record_bytes = spool_id, len(record)
@@ -117,18 +127,50 @@ class Keeping:
             self._spool is not None and kept is not None and not isinstance(kept, str) and not self._spool.holds(kept)
         )
 
-    def put_off(self, envelope: Envelope) -> bool:
-        """Leave it on disk for now, where `load` finds it again, in order; false if it is not there."""
-        if envelope.kept is None or isinstance(envelope.kept, str):
-            return False
-        self._put_off.append(envelope.kept)
+    def is_removed(self) -> bool:
+        """Whether somebody is found to have removed the spool: see `is_lost`."""
+        return self._spool is not None and self._spool.is_removed()
+
+    def lose_removed(self) -> None:
+        """Count what was on disk only and has been removed."""
+        assert self._spool is not None
+        there: deque[SpoolId | Envelope] = deque()
+        lost = 0
+        for each in self._put_off:
+            if isinstance(each, Envelope) or self._spool.holds(each):
+                there.append(each)
+            else:
+                lost += each.items
+        if lost:
+            self._put_off = there
+            self._lose("spool_lost", lost, "their records were removed")
+
+    def put_off(self, envelope: Envelope) -> None:
+        """Let it wait until `load` gives it, in order: on disk only, or in memory if it is not on disk."""
+        assert not isinstance(envelope.kept, str), "a dead letter"
+        self._put_off.append(envelope if envelope.kept is None else envelope.kept)
         self._put_off_count += 1
-        return True
+        self._held_count += envelope.kept is None
 
     @property
     def has_put_off(self) -> bool:
-        """Whether records are on disk only that this process wrote."""
+        """Whether something was put off that `load` has not given yet."""
         return bool(self._put_off)
+
+    @property
+    def held(self) -> list[Envelope]:
+        """What was put off and is in memory, in order."""
+        if not self._held_count:
+            return []
+        return [each for each in self._put_off if isinstance(each, Envelope)]
+
+    def give_held(self) -> list[Envelope]:
+        """Give what was put off and is in memory, in order, past what is on disk only."""
+        held = self.held
+        if held:
+            self._put_off = deque(each for each in self._put_off if not isinstance(each, Envelope))
+            self._held_count = 0
+        return held
 
     @property
     def has_more(self) -> bool:
@@ -150,11 +192,14 @@ class Keeping:
             self._left = self._spool.recover()
 
     def load(self, max_bytes: int) -> list[Envelope]:
-        """What waits on disk only, in order: what was put off first, then what others have left. About `max_bytes` of it."""
+        """What was put off, in order, then what others have left on disk. About `max_bytes` of it."""
         loaded: list[Envelope] = []
         size = 0
-        while size < max_bytes and (record := self._next()) is not None:
-            spool_id, data = record
+        while size < max_bytes and (found := self._next()) is not None:
+            if isinstance(found, Envelope):
+                loaded.append(found)
+                continue
+            spool_id, data = found
             envelope = self._envelope(spool_id, data)
             if envelope is not None:
                 loaded.append(envelope)
@@ -162,12 +207,15 @@ class Keeping:
         self._count_expired()
         return loaded
 
-    def _next(self) -> "tuple[SpoolId, bytes] | None":
+    def _next(self) -> "tuple[SpoolId, bytes] | Envelope | None":
         from nat.observability.delivery.spool import SpoolError
 
         assert self._spool is not None
         while self._put_off:
             spool_id = self._put_off.popleft()
+            if isinstance(spool_id, Envelope):
+                self._held_count -= 1
+                return spool_id
             try:
                 return spool_id, self._spool.read(spool_id)
             except KeyError:
@@ -215,7 +263,6 @@ class Keeping:
         self._noise.warn(reason, "%s: %d items of the spool are lost: %s", self._name, count, why)
 
     def _failed(self, reason: str, exc: Exception, count: int) -> None:
-        self._is_failing = True
         self._failures[reason] += count
         self._noise.warn(
             "spool", "%s: %d items cannot be written to the spool and wait in memory only: %s",
@@ -229,20 +276,21 @@ class Keeping:
         elif envelope.kept is not None:
             self._acknowledged.append(envelope.kept)
 
-    def settle(self) -> None:
-        """Write down what was acknowledged."""
+    def settle(self) -> bool:
+        """Write down what was acknowledged; whether that has shown that somebody has removed other records."""
         from nat.observability.delivery.spool import SpoolError
 
         if self._spool is None or not self._acknowledged:
-            return
+            return False
         acknowledged, self._acknowledged = self._acknowledged, []
         try:
-            self._spool.acknowledge(acknowledged)
+            return self._spool.acknowledge(acknowledged) > 0
         except SpoolError as exc:
             self._noise.warn(
                 "acknowledge", "%s: what was delivered cannot be taken off the spool, and may be sent once more: %s",
                 self._name, _why(exc),
             )  # fmt: skip
+        return False
 
     def close(self) -> None:
         """Leave what is not acknowledged to the next process."""
@@ -356,6 +404,6 @@ def _by_run(envelope: Envelope) -> list[tuple[Any, int | None, int]]:
 def _trace_id_of(item: Any, envelope: Envelope, index: int) -> int | None:
     if envelope.run is not None:
         return envelope.run.trace_id
-    if envelope.trace_ids is not None:
+    if envelope.trace_ids is not None and envelope.trace_ids[index] is not None:
         return envelope.trace_ids[index]
     return item.context.trace_id if isinstance(item, Span) and item.context is not None else None

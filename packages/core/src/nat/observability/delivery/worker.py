@@ -44,6 +44,7 @@ _BACKLOG_BYTES = 4 * 1024 * 1024  # as captured; described it is about three tim
 _RESIDENT_BYTES = 4 * 1024 * 1024  # of records whose items are held in memory too; what comes beyond is on disk only
 _LOAD_BYTES = 256 * 1024  # of records that are read back in one go
 _LOOK_EVERY_S = 30.0  # for what processes have left that died meanwhile
+_TRY_DISK_EVERY_S = 1.0  # while it takes nothing
 _ABORT_TIMEOUT_S = 1.0  # for cancelled tasks to end; one that does not is left behind
 
 
@@ -164,6 +165,7 @@ class Lane:
         self._keep_soon: asyncio.Handle | None = None
         self._settle_soon: asyncio.Handle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
+        self._disk_timer: asyncio.TimerHandle | None = None
         self._resident_bytes = 0
         self._partly_left: set[int] = set()
         self._is_leaving = False
@@ -266,6 +268,7 @@ class Lane:
         assert self._loop is not None
         if not self._keeping.is_spooling or self._is_closing:
             return
+        self._check_spool()
         self._keeping.look_for_left()
         self._pump()
         self._look_timer = self._loop.call_later(_LOOK_EVERY_S, self.recover, context=self._context)
@@ -351,6 +354,7 @@ class Lane:
         self._is_closing = True
         if self._look_timer is not None:
             self._look_timer.cancel()
+        self._check_spool()
         self._wake_pauses()
         pipeline = self._exporter.pipeline
         try:
@@ -391,23 +395,24 @@ class Lane:
         if left and not was_left_behind:
             self.ledger.drop(reason, left)
             self._noise.warn(reason, "%s: %d items could not be sent (%s) and are lost", self.name, left, reason)
+        spooled = self.ledger.counts().spooled
+        if spooled:
+            self._noise.warn("left", "%s: %d items are on disk and will be sent at the next start", self.name, spooled)
         for flush in self._flushes:
             if not flush.done():
                 flush.set_result(0)
         self._wake_waiters()
 
     def _write_rest(self) -> None:
-        """Take to disk what has left the pipeline, and let go of the spool."""
+        """Take to disk what has left the pipeline."""
         self._close_group()
-        for handle in (self._keep_soon, self._settle_soon, self._look_timer):
-            if handle is not None:
-                handle.cancel()
         if self._arrivals:
             self._keep_arrivals()
-        self._keeping.close()
-        spooled = self.ledger.counts().spooled
-        if spooled:
-            self._noise.warn("left", "%s: %d items are on disk and will be sent at the next start", self.name, spooled)
+        elif self._keeping.is_spooling and not self._keeping.is_durable:
+            self._keep_again()
+        for handle in (self._keep_soon, self._settle_soon, self._look_timer, self._disk_timer):
+            if handle is not None:
+                handle.cancel()
 
     def leave_behind(self, reason: str) -> None:
         """Count what is on its way as dropped: the loop is blocked and will do it too late, if ever. Any thread."""
@@ -419,7 +424,7 @@ class Lane:
             self._noise.warn(reason, "%s: %d items could not be sent (%s) and are lost", self.name, left, reason)
 
     def _discard(self) -> int:
-        """Forget everything that is on its way; returns how many accepted items that were."""
+        """Forget everything that is on its way, and let go of the spool; returns how many accepted items are lost."""
         pipeline = self._exporter.pipeline
         count = 0 if pipeline is None else pipeline.disconnect(self)
         if not self._accepts_on_submit:
@@ -429,8 +434,12 @@ class Lane:
                     count += sum(item is not None for item, _ in entries)
         feeding = [] if self._feeding is None else [self._feeding]
         resumed = [envelope for envelope, _ in self._resumed]
-        stages = (feeding, resumed, *self._inputs, self._group, self._send_queue, *self._senders.values())
+        ready = (self._keeping.give_held(), self._send_queue, *self._senders.values())
+        stages = (feeding, resumed, *self._inputs, self._group, *ready)
         count += sum(envelope.count for stage in stages for envelope in stage if envelope.kept is None)
+        for envelope in chain.from_iterable(ready):
+            self._leave_letter(envelope)
+        self._keeping.close()
         self._feeding = None
         for stage in (self._inbox, self._taking, self._resumed, *self._inputs, self._group, self._send_queue):
             stage.clear()
@@ -687,7 +696,8 @@ class Lane:
         pipeline = self._exporter.pipeline
         if pipeline is not None and pipeline.has_batching:
             return False
-        waiting = sum(envelope.count for envelope in chain(self._group, self._arrivals, self._send_queue))
+        ready = chain(self._group, self._arrivals, self._send_queue, self._keeping.held)
+        waiting = sum(envelope.count for envelope in ready)
         return waiting + count > limit
 
     # -- batch ---------------------------------------------------------------------------------------------------------
@@ -756,6 +766,8 @@ class Lane:
     def _refuse(self, envelope: Envelope, reason: str, why: str, answer: str | None = None) -> None:
         """An envelope will not be sent again: keep it as dead letters, or count it as lost, and say so."""
         is_spooled = envelope.kept is not None
+        if isinstance(envelope.kept, str):
+            self._partly_left.add(envelope.sequence)  # its letter stays
         buried = self._keeping.bury(envelope, why, answer)
         lost = envelope.count - buried
         if buried:
@@ -807,31 +819,69 @@ class Lane:
             self._keep_soon = None
         arrivals = list(self._arrivals)
         self._arrivals.clear()
+        was_durable = self._keeping.is_durable
         self._keeping.keep(arrivals)
-        if not self._keeping.is_durable:
+        is_durable = self._keeping.is_durable
+        if not is_durable:
             self._miss_removed()
         for envelope in arrivals:
-            if self._must_stay_on_disk(envelope) and self._keeping.put_off(envelope):
-                self._take_off(envelope)
+            if self._must_wait(envelope):
+                self._keeping.put_off(envelope)
+                if envelope.kept is not None:
+                    self._take_off(envelope)
             else:
                 self._enqueue(envelope)
+        if not (was_durable and is_durable):
+            self._keep_again()
         self._pump()
         self._wake_waiters()
 
-    def _must_stay_on_disk(self, envelope: Envelope) -> bool:
-        """Whether memory has no room for it, or what came before it has found none."""
-        return (
-            self._is_leaving
-            or self._keeping.has_put_off
-            or self._resident_bytes + envelope.record_bytes > _RESIDENT_BYTES
-        )
+    def _must_wait(self, envelope: Envelope) -> bool:
+        """Whether what came before it has found no room in memory, or it is on disk and finds none itself."""
+        if self._is_leaving:
+            return envelope.kept is not None
+        is_too_much = self._resident_bytes + envelope.record_bytes > _RESIDENT_BYTES
+        return self._keeping.has_put_off or (envelope.kept is not None and is_too_much)
+
+    def _check_spool(self) -> None:
+        """Notice that somebody has removed what is on disk, before anybody relies on it."""
+        if self._keeping.is_removed():
+            self._miss_removed()
+            self._keep_again()
 
     def _miss_removed(self) -> None:
-        """What somebody has removed from the disk, and is in memory still, is only there."""
-        for envelope in chain(self._send_queue, *self._senders.values()):
+        """What somebody has removed from the disk, and is in memory still, is only there; the rest of it is lost."""
+        for envelope in chain(self._send_queue, *self._senders.values(), self._keeping.held):
             if self._keeping.is_lost(envelope):
                 self.ledger.unspool(envelope.count)
                 envelope.kept = None
+        self._keeping.lose_removed()
+
+    def _keep_again(self) -> None:
+        """Write to disk what is in memory only since the disk has failed; again soon, until it works."""
+        assert self._loop is not None
+        if self._disk_timer is not None:
+            self._disk_timer.cancel()
+            self._disk_timer = None
+        unkept = self._unkept()
+        resident = set(chain(*self._senders.values(), self._send_queue))
+        for envelopes in (unkept[:1], unkept[1:]):  # one shows whether the disk works
+            self._resident_bytes -= sum(envelope.record_bytes for envelope in envelopes if envelope in resident)
+            self._keeping.keep(envelopes, is_again=True)
+            self._resident_bytes += sum(envelope.record_bytes for envelope in envelopes if envelope in resident)
+            if not self._keeping.is_durable:
+                self._disk_timer = self._loop.call_later(_TRY_DISK_EVERY_S, self._keep_again, context=self._context)
+                return
+        self._has_room.set()
+
+    def _unkept(self) -> list[Envelope]:
+        """What is ready to be sent, in order, and might be on disk and is not; parts of one record are not told apart there."""
+        ready = chain(*self._senders.values(), self._send_queue, self._keeping.held)
+        return [
+            envelope
+            for envelope in ready
+            if envelope.kept is None and envelope.is_keepable and self._unsent.get(envelope.sequence) == 1
+        ]
 
     def _enqueue(self, envelope: Envelope) -> None:
         self._resident_bytes += envelope.record_bytes
@@ -842,7 +892,8 @@ class Lane:
         while self._keeping.has_more and self._resident_bytes < _RESIDENT_BYTES // 2 and not self._is_leaving:
             loaded = self._keeping.load(_LOAD_BYTES)
             for envelope in loaded:
-                self._register(envelope)
+                if not envelope.sequence:
+                    self._register(envelope)
                 self._enqueue(envelope)
             if loaded:
                 return
@@ -886,6 +937,7 @@ class Lane:
     async def _send(self, exporter: LaneExporter, chunk: deque[Envelope]) -> None:
         while chunk:
             if self._may_leave(chunk[0]):
+                self._begin_leaving()
                 self._leave(chunk.popleft())
             else:
                 await self._deliver(exporter, chunk)
@@ -895,6 +947,13 @@ class Lane:
         if envelope.kept is None or not self._is_closing:
             return False
         return self._is_leaving or asyncio.get_running_loop().time() < self._not_before_s
+
+    def _begin_leaving(self) -> None:
+        """From now on nothing is read back from the disk; what is in memory only has its last chance."""
+        if not self._is_leaving:
+            self._is_leaving = True
+            for envelope in self._keeping.give_held():
+                self._enqueue(envelope)
 
     async def _deliver(self, exporter: LaneExporter, chunk: deque[Envelope]) -> None:
         """Take the first of the chunk to its fate."""
@@ -912,6 +971,7 @@ class Lane:
         while True:
             await self._wait_for_admission(envelope)
             if self._may_leave(envelope):
+                self._begin_leaving()
                 chunk.popleft()
                 self._leave(envelope)
                 return
@@ -935,7 +995,7 @@ class Lane:
                 return
             wait_s = None
             if failure.is_transient and self._is_closing and envelope.kept is not None:
-                self._is_leaving = True
+                self._begin_leaving()
                 chunk.popleft()
                 self._leave(envelope)
                 self._pump()
@@ -1076,12 +1136,18 @@ class Lane:
 
     def _leave(self, envelope: Envelope) -> None:
         """An envelope leaves memory; its record stays on disk, also if other parts of it were delivered."""
+        self._leave_letter(envelope)
         if self._take_off(envelope):
             self._resident_bytes -= envelope.record_bytes
             self._partly_left.discard(envelope.sequence)
         else:
             self._partly_left.add(envelope.sequence)
         self._wake_waiters()
+
+    def _leave_letter(self, envelope: Envelope) -> None:
+        """A dead letter that was to be sent again and was not is one still."""
+        if isinstance(envelope.kept, str):
+            self.ledger.dead_letter(envelope.count, is_spooled=True)
 
     def _take_off(self, envelope: Envelope) -> bool:
         """Note that an envelope is not on its way any more; whether it was the last part of what came as one."""
@@ -1104,7 +1170,9 @@ class Lane:
 
     def _settle(self) -> None:
         self._settle_soon = None
-        self._keeping.settle()
+        if self._keeping.settle():
+            self._miss_removed()
+            self._keep_again()
 
     # -- waiting for what is on its way --------------------------------------------------------------------------------
 
