@@ -25,6 +25,7 @@ from nat.builder.context import ContextState, active_step, enter_step, in_state
 from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.intermediate_step import ROOT_PARENT_ID, IntermediateStepType
+from nat.data_models.masking import hide, secret_texts
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.observability.delivery.intake import Drained, Intake, IntakeLimits, Load
 from nat.observability.delivery.loop_thread import LoopThread
@@ -302,11 +303,19 @@ class TelemetryManager:
         before = self.status()
         if self._thread is not None:
             deadline = time.monotonic() + timeout_s
-            self._distribute()
-            flushes = [flush for slot in self._slots.values() if (flush := slot.flush()) is not None]
-            for late in wait_for_futures(flushes, max(deadline - time.monotonic(), 0)).not_done:
+            for late in wait_for_futures(self.flushes(), max(deadline - time.monotonic(), 0)).not_done:
                 late.cancel()
         return self._result(before)
+
+    def flushes(self) -> "list[Future[None]]":
+        """Flush without waiting: for each exporter what is done when everything captured so far, or found on disk, is through.
+
+        Cancel what is not waited for any more.
+        """
+        if self._thread is None:
+            return []
+        self._distribute()
+        return [flush for slot in self._slots.values() if (flush := slot.flush()) is not None]
 
     def _result(self, before: TelemetryStatus) -> FlushResult:
         after = self.status()
@@ -329,6 +338,10 @@ class TelemetryManager:
     def send_again(self, name: str, letter_ids: Sequence[str]) -> "Future[int] | None":
         """Put an exporter's dead letters on their way again; done when they are, with how many items they stand for."""
         return self._slots[name].send_again(letter_ids)
+
+    def letter_fates(self, name: str) -> dict[str, str | None]:
+        """What became of dead letters that were sent again, by id: why they stay, `None` for those that were delivered."""
+        return self._slots[name].letter_fates()
 
     def close(self, timeout_s: float | None = None) -> FlushResult:
         """Stop capturing, deliver what waits, stop the exporters: within `timeout_s` seconds for all together. Idempotent.
@@ -752,6 +765,11 @@ class _Slot:
         """Put dead letters on their way again; done when they are, with the number of items that they stand for."""
         return None if self._thread is None else self._thread.call(self._send_again(letter_ids))
 
+    def letter_fates(self) -> dict[str, str | None]:
+        """What became of dead letters that were sent again."""
+        lane = self._lane
+        return {} if lane is None else lane.letter_fates
+
     def stop(self, timeout_s: float) -> "Future[None] | None":
         """Drain and end the exporter on its loop within `timeout_s` seconds."""
         if self._thread is None or self._life is None:
@@ -842,7 +860,7 @@ class _Slot:
         try:
             async with entry.registration.build(entry.config, self._builder) as exporter:
                 options = configured(exporter.delivery_options, entry.config, entry.delivery)
-                lane = Lane(entry.name, LaneView(exporter), options, ledger=self._ledger)
+                lane = Lane(entry.name, LaneView(exporter), options, ledger=self._ledger, shown=self._shown)
                 exporter.use_lane(lane)
                 async with exporter.start():
                     self._opened(lane, LaneView(exporter).takes == "steps")
@@ -875,7 +893,7 @@ class _Slot:
         self.settled.set()
 
     def _failed(self, exc: BaseException) -> None:
-        text = _without_secrets(str(exc), self.entry.config)
+        text = self._shown(str(exc))
         reason = f"{type(exc).__name__}: {text}" if text else type(exc).__name__
         if self.state is ExporterState.RUNNING:
             _log.warning("%s: its end failed: %s", self._label, reason)
@@ -924,6 +942,9 @@ class _Slot:
                 await asyncio.wait([asyncio.wrap_future(self._life)])
 
     # -- small parts ---------------------------------------------------------------------------------------------------
+
+    def _shown(self, text: str) -> str:
+        return _without_secrets(text, self.entry.config)
 
     @property
     def _label(self) -> str:
@@ -1128,8 +1149,5 @@ def _has_own_loop(entry: ExporterEntry) -> bool:
 
 def _without_secrets(text: str, config: TelemetryExporterBaseConfig) -> str:
     """An author's message, without the values of the config's secret fields."""
-    for key in config.model_fields_set:
-        value = getattr(config, key, None)
-        if config.is_secret(key) and isinstance(value, str) and value:
-            text = text.replace(value, "[hidden]")
-    return text
+    given = {key: getattr(config, key, None) for key in config.model_fields_set}
+    return hide(text, secret_texts(given, config.is_secret))

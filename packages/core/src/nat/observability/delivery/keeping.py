@@ -73,6 +73,8 @@ class Keeping:
         self._acknowledged: list[SpoolId] = []
         self._expired = 0
         self._corrupt = 0
+        self._letters_out: set[str] = set()
+        self._letter_fates: dict[str, str | None] = {}
 
     # -- the spool -----------------------------------------------------------------------------------------------------
 
@@ -272,6 +274,8 @@ class Keeping:
     def acknowledge(self, envelope: Envelope) -> None:
         """Its record need not be kept; `settle` writes that down."""
         if isinstance(envelope.kept, str):
+            self._letters_out.discard(envelope.kept)
+            self._letter_fates[envelope.kept] = None
             self._remove_letter(envelope.kept)
         elif envelope.kept is not None:
             self._acknowledged.append(envelope.kept)
@@ -311,6 +315,8 @@ class Keeping:
             answer: What the backend said.
         """
         if isinstance(envelope.kept, str):
+            self._letters_out.discard(envelope.kept)
+            self._letter_fates[envelope.kept] = reason
             return envelope.count  # its letter is still there
         if self._letters is None:
             return 0
@@ -338,22 +344,32 @@ class Keeping:
         return True
 
     def letter(self, letter_id: str) -> Envelope | None:
-        """A dead letter, to be sent again; counts as recovered. `None` if it is gone or cannot be read."""
+        """A dead letter, to be sent again; counts as recovered. `None` if it is gone, unreadable, or on its way already."""
         from nat.observability.delivery.codec import UndecodableError, decode
 
         assert self._letters is not None
+        if letter_id in self._letters_out:
+            return None
+        self._letter_fates.pop(letter_id, None)
         try:
             data = self._letters.read(letter_id)
             record = decode(data)
         except KeyError:  # another process was faster
             return None
         except (OSError, UndecodableError) as exc:
-            self._noise.warn("letter", "%s: dead letter %s stays where it is: %s", self._name, letter_id, exc)
+            self._letter_fates[letter_id] = f"cannot be read: {_why(exc)}"
+            self._noise.warn("letter", "%s: dead letter %s stays where it is: %s", self._name, letter_id, _why(exc))
             return None
         envelope = Envelope(record.value, None, record.count)
         envelope.kept, envelope.record_bytes = letter_id, len(data)
+        self._letters_out.add(letter_id)
         self._ledger.recover(record.count)
         return envelope
+
+    @property
+    def letter_fates(self) -> dict[str, str | None]:
+        """What became of letters that were sent again, by id: why they stay, `None` for those delivered. From any thread."""
+        return self._letter_fates.copy()
 
     def _remove_letter(self, letter_id: str) -> None:
         assert self._letters is not None

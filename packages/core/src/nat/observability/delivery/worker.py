@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Literal, Protocol
 
@@ -112,6 +113,7 @@ class Lane:
         exporter: The configured exporter.
         options: How it is delivered to.
         is_solo: Items go to the exporter itself and not to a copy for each run: user code started it.
+        shown: Makes what may be shown of an error's message; by default all of it may.
     """
 
     def __init__(
@@ -124,6 +126,7 @@ class Lane:
         is_solo: bool = False,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        shown: Callable[[str], str] = str,
     ) -> None:
         self.name = name
         self.ledger = ledger or Ledger()
@@ -134,6 +137,7 @@ class Lane:
         self._is_solo = is_solo
         self._clock = clock
         self._jitter = jitter
+        self._shown = shown
         self._noise = Noise(_log, clock)
         self._outage = Outage(_log, name, clock)
         self._keeping = Keeping(
@@ -274,19 +278,30 @@ class Lane:
         self._look_timer = self._loop.call_later(_LOOK_EVERY_S, self.recover, context=self._context)
 
     async def send_again(self, letter_ids: Iterable[str]) -> int:
-        """Put dead letters on their way again, as memory has room for them; how many items those stand for."""
+        """Put dead letters on their way again, as memory has room for them; how many items those stand for.
+
+        A letter is deleted once all of it was delivered. The shutdown leaves the rest where they are.
+        """
         count = 0
         for letter_id in letter_ids:
-            while self._resident_bytes >= _RESIDENT_BYTES and not self._is_over:
+            while self._resident_bytes >= _RESIDENT_BYTES and not self._is_closing:
                 self._has_room.clear()
                 await self._has_room.wait()
+            if self._is_closing:
+                break
             envelope = self._keeping.letter(letter_id)
             if envelope is not None:
                 count += envelope.count
                 self._register(envelope)
                 self._enqueue(envelope)
                 self._pump()
+            await asyncio.sleep(0)  # reading blocks the loop: let others have it in between
         return count
+
+    @property
+    def letter_fates(self) -> dict[str, str | None]:
+        """What became of letters that were sent again, by id: why they stay, `None` for those delivered. From any thread."""
+        return self._keeping.letter_fates
 
     async def flush(self) -> None:
         """Return when everything has met its fate that was offered before or found on disk.
@@ -1109,7 +1124,8 @@ class Lane:
             if is_ours(exc):
                 raise
             _log.debug("%s: export failed: %s", self.name, raised(exc))
-            return _classified(exc)
+            failure = _classified(exc)
+            return replace(failure, detail=self._shown(failure.detail)) if failure.detail else failure
         return None
 
     def _give_up(self, envelope: Envelope, failure: ExportFailure, attempts: int) -> None:
