@@ -14,7 +14,18 @@ from nat.data_models.telemetry_exporter import BatchConfigMixin, DeliveryConfigM
 from nat.observability.delivery.breaker import BreakerPolicy
 from nat.observability.delivery.retry import RetryPolicy
 
-__all__ = ["DeadLettersOptions", "DeliveryOptions", "SpoolOptions", "configured", "default_directory", "spool_options"]
+__all__ = [
+    "DeadLettersOptions",
+    "DeliveryOptions",
+    "SpoolOptions",
+    "StorageKind",
+    "configured",
+    "default_directory",
+    "directory_of",
+    "spool_options",
+]
+
+StorageKind = Literal["spool", "dead-letters"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +163,22 @@ def _dead_letters(config: DeadLettersConfig) -> DeadLettersOptions | None:
     return DeadLettersOptions(_directory(config.directory, "dead-letters"), config.max_bytes)
 
 
-def default_directory(name: str) -> Path:
+def directory_of(kind: StorageKind, delivery: DeliveryConfig | None) -> Path:
+    """The directory that a `delivery:` block says, or the default one; also if the block switches that storage off."""
+    config = None
+    if delivery is not None:
+        config = delivery.spool if kind == "spool" else delivery.dead_letters
+    return _directory(None if config is None else config.directory, kind)
+
+
+def default_directory(name: StorageKind) -> Path:
     """Where state is kept unless the user says (XDG Base Directory Specification, `XDG_STATE_HOME`)."""
     state = os.environ.get("XDG_STATE_HOME", "")
     home = Path(state) if os.path.isabs(state) else Path("~/.local/state").expanduser()  # noqa: PTH117  (may be empty)
     return home / "nat" / name
 
 
-def _directory(configured: str | None, name: str) -> Path:
+def _directory(configured: str | None, name: StorageKind) -> Path:
     return default_directory(name) if configured is None else Path(configured).expanduser().absolute()
 
 
