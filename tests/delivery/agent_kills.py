@@ -71,7 +71,7 @@ def kill_one_of_two(directory: Path) -> None:
         ended = _killed(directory, backends).ended
         expected = {name for run in ended for name in spans_of(run)}
         for backend in backends.values():
-            backend.wait_until(lambda backend=backend: expected <= set(_ids_by_name(backend)))  # type: ignore[misc]
+            backend.wait_for_names(expected)
         other.communicate("", timeout=60)
 
         assert other.returncode == 0

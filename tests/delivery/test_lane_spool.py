@@ -126,6 +126,22 @@ def test_a_flush_waits_for_what_is_on_disk_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_flush_waits_for_what_is_being_read_back_too(tmp_path: Path, concurrency: int) -> None:
+    """Whenever it begins, and wherever the last of its items are then."""
+    backend = Backend(takes_s=1.0)
+    begins_s = iter(range(40))
+
+    async def flush(lane: Lane) -> None:
+        await virtual_time.sleep(next(begins_s))
+        await lane.flush()
+        assert lane.ledger.counts().delivered == 40
+
+    for _ in range(40):
+        a_life(backend, spooling(tmp_path, concurrency=concurrency), *ITEMS[:40], then=flush)
+
+
+@pytest.mark.usefixtures("little_memory")
 def test_what_a_dead_backend_did_not_take_is_sent_by_the_next_life_once_and_in_order(tmp_path: Path) -> None:
     counts, took_s = a_life(Backend(lambda item: DOWN), spooling(tmp_path), *ITEMS, then=written)
     assert (counts, took_s) == (Counts(accepted=100, spooled=100), 0.0)
@@ -309,6 +325,25 @@ def test_a_spool_that_was_removed_is_noticed_before_the_end_relies_on_it(tmp_pat
 
     assert counts == Counts(accepted=100, spooled=100)
     assert on_disk(spool) == 100
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_what_was_on_disk_only_and_was_removed_is_lost_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = tmp_path / "spool"
+
+    async def remove(lane: Lane) -> None:
+        await lane.written()
+        shutil.rmtree(spool)
+
+    counts, _ = a_life(Backend(lambda item: DOWN), spooling(spool), *ITEMS, then=remove)
+
+    lost = counts.dropped["spool_lost"]
+    assert 0 < lost < 100
+    assert counts == Counts(accepted=100, spooled=100 - lost, dropped={"spool_lost": lost})
+    assert on_disk(spool) == 100 - lost
+    assert f"backend: {lost} items of the spool are lost: their records were removed" in caplog.messages
 
 
 def test_an_acknowledgement_for_a_removed_spool_hides_its_loss_from_nobody(tmp_path: Path) -> None:

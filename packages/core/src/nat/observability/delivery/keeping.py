@@ -1,6 +1,7 @@
 """What a lane keeps on disk: items until they are acknowledged, and those that were refused for good."""
 
 import time
+from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -66,9 +67,7 @@ class Keeping:
 
             self._letters = DeadLetters(dead_letters.directory, max_bytes=dead_letters.max_bytes, clock=clock)
         self._is_failing = False
-        self._put_off: deque[SpoolId | Envelope] = deque()
-        self._put_off_count = 0
-        self._held_count = 0
+        self._put_off = _PutOff()
         self._left: Iterator[tuple[SpoolId, bytes]] | None = None
         self._acknowledged: list[SpoolId] = []
         self._expired = 0
@@ -136,57 +135,42 @@ class Keeping:
     def lose_removed(self) -> None:
         """Count what was on disk only and has been removed."""
         assert self._spool is not None
-        there: deque[SpoolId | Envelope] = deque()
-        lost = 0
-        for each in self._put_off:
-            if isinstance(each, Envelope) or self._spool.holds(each):
-                there.append(each)
-            else:
-                lost += each.items
+        lost = sum(spool_id.items for spool_id in self._put_off.without(self._spool.holds))
         if lost:
-            self._put_off = there
             self._lose("spool_lost", lost, "their records were removed")
 
     def put_off(self, envelope: Envelope) -> None:
         """Let it wait until `load` gives it, in order: on disk only, or in memory if it is not on disk."""
         assert not isinstance(envelope.kept, str), "a dead letter"
         self._put_off.append(envelope if envelope.kept is None else envelope.kept)
-        self._put_off_count += 1
-        self._held_count += envelope.kept is None
 
     @property
     def has_put_off(self) -> bool:
         """Whether something was put off that `load` has not given yet."""
-        return bool(self._put_off)
+        return len(self._put_off) > 0
 
     @property
     def held(self) -> list[Envelope]:
         """What was put off and is in memory, in order."""
-        if not self._held_count:
-            return []
-        return [each for each in self._put_off if isinstance(each, Envelope)]
+        return self._put_off.held
 
     def give_held(self) -> list[Envelope]:
         """Give what was put off and is in memory, in order, past what is on disk only."""
-        held = self.held
-        if held:
-            self._put_off = deque(each for each in self._put_off if not isinstance(each, Envelope))
-            self._held_count = 0
-        return held
+        return self._put_off.give_held()
 
     @property
     def has_more(self) -> bool:
         """Whether `load` may have something."""
-        return bool(self._put_off) or self._left is not None
+        return self.has_put_off or self._left is not None
 
     def is_through(self, mark: int) -> bool:
         """Whether everything has been loaded that another process had left, and that was put off before `mark`."""
-        return self._left is None and self._put_off_count - len(self._put_off) >= mark
+        return self._left is None and self._put_off.appended - len(self._put_off) >= mark
 
     @property
     def mark(self) -> int:
         """How many records have been put off so far."""
-        return self._put_off_count
+        return self._put_off.appended
 
     def look_for_left(self) -> None:
         """Let `load` give what processes that are gone have left, too."""
@@ -213,10 +197,9 @@ class Keeping:
         from nat.observability.delivery.spool import SpoolError
 
         assert self._spool is not None
-        while self._put_off:
+        while len(self._put_off):
             spool_id = self._put_off.popleft()
             if isinstance(spool_id, Envelope):
-                self._held_count -= 1
                 return spool_id
             try:
                 return spool_id, self._spool.read(spool_id)
@@ -299,7 +282,7 @@ class Keeping:
     def close(self) -> None:
         """Leave what is not acknowledged to the next process."""
         self.settle()
-        self._put_off.clear()
+        self._put_off = _PutOff()
         self._left = None
         if self._spool is not None:
             self._spool.close()
@@ -390,6 +373,101 @@ class Keeping:
             self._failures["not_spoolable"] += count
             self._noise.warn("encode", "%s: an item cannot be written to the %s: %s", self._name, where, exc)
             return None
+
+
+class _PutOff:
+    """What waits until memory has room for it, in order. Of a record its place is held, in 12 bytes, of the rest the envelope.
+
+    Attributes:
+        appended: How many there were in all.
+    """
+
+    def __init__(self) -> None:
+        self.appended = 0
+        self._parts: deque[_Stretch | Envelope] = deque()
+        self._count = 0
+        self._held_count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, each: "SpoolId | Envelope") -> None:
+        """Put it last."""
+        self.appended += 1
+        self._put(each)
+
+    def _put(self, each: "SpoolId | Envelope") -> None:
+        self._count += 1
+        if isinstance(each, Envelope):
+            self._held_count += 1
+            self._parts.append(each)
+            return
+        last = self._parts[-1] if self._parts else None
+        if not isinstance(last, _Stretch) or last.segment != each.segment:
+            last = _Stretch(each.segment)
+            self._parts.append(last)
+        last.offsets.append(each.offset)
+        last.items.append(each.items)
+
+    def popleft(self) -> "SpoolId | Envelope":
+        """Take the first."""
+        self._count -= 1
+        first = self._parts[0]
+        if isinstance(first, Envelope):
+            self._held_count -= 1
+            self._parts.popleft()
+            return first
+        spool_id = first.at(first.start)
+        first.start += 1
+        if first.start == len(first.offsets):
+            self._parts.popleft()
+        return spool_id
+
+    @property
+    def held(self) -> list[Envelope]:
+        """The envelopes."""
+        return [each for each in self._parts if isinstance(each, Envelope)] if self._held_count else []
+
+    def give_held(self) -> list[Envelope]:
+        """Take the envelopes."""
+        held = self.held
+        if held:
+            self._parts = deque(each for each in self._parts if not isinstance(each, Envelope))
+            self._count -= self._held_count
+            self._held_count = 0
+        return held
+
+    def without(self, is_there: "Callable[[SpoolId], bool]") -> "list[SpoolId]":
+        """Take the records that are not there."""
+        parts, gone = self._parts, []
+        self._parts, self._count, self._held_count = deque(), 0, 0
+        for part in parts:
+            for each in (part,) if isinstance(part, Envelope) else part:
+                if isinstance(each, Envelope) or is_there(each):
+                    self._put(each)
+                else:
+                    gone.append(each)
+        return gone
+
+
+class _Stretch:
+    """Records of one segment that follow each other; those before `start` were taken."""
+
+    __slots__ = ("items", "offsets", "segment", "start")
+
+    def __init__(self, segment: int) -> None:
+        self.segment = segment
+        self.start = 0
+        self.offsets = array("Q")
+        self.items = array("I")
+
+    def at(self, index: int) -> "SpoolId":
+        from nat.observability.delivery.spool import SpoolId
+
+        return SpoolId(self.segment, self.offsets[index], self.items[index])
+
+    def __iter__(self) -> "Iterator[SpoolId]":
+        return map(self.at, range(self.start, len(self.offsets)))
 
 
 def _why(exc: Exception) -> str:

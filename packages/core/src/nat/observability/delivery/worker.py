@@ -314,10 +314,13 @@ class Lane:
         if self._breaker.state == "open":
             self._wake_pauses()
         try:
-            sequence = await reached
+            await reached
             mark = self._keeping.mark
-            await self._wait_for(sequence)
+            is_all_loaded = self._keeping.is_through(mark)
+            await self._wait_for(self._sequence)
             while self._waits_on_disk(mark):
+                await self._wait_for(self._sequence)
+            if not is_all_loaded:  # what was loaded last
                 await self._wait_for(self._sequence)
             _log.debug("%s: flushed", self.name)
         finally:
