@@ -73,6 +73,22 @@ async def waits_for_a_thread(question):
     await asyncio.to_thread(time.sleep, 600)
 """
 
+REFUSING = """
+from nat.plugin_api import PermanentExportError, Span, SpanExporter, TelemetryExporterBaseConfig
+from nat.plugin_api import register_telemetry_exporter
+
+class RefusingConfig(TelemetryExporterBaseConfig, name="refusing"):
+    pass
+
+class Refusing(SpanExporter[Span, Span]):
+    async def export_processed(self, item):
+        raise PermanentExportError("HTTP 401")
+
+@register_telemetry_exporter(config_type=RefusingConfig)
+async def refusing(config, builder):
+    yield Refusing()
+"""
+
 WORKFLOW = """
 workflow:
   name: helper
@@ -332,6 +348,22 @@ def test_interrupted(workflow: Path, function: str, number: signal.Signals) -> N
     assert "Interrupted." in err
     assert re.search(r"tree +console +\d+ +0", err)
     assert "Traceback" not in err
+
+
+def test_what_was_lost_comes_with_what_to_do(nat: CliRunner, workflow: Path) -> None:
+    """Each reason once, below the counts."""
+    (workflow.parent / "exporters.py").write_text(REFUSING)
+    two_refusing = "      one: {_type: refusing}\n      two: {_type: refusing}"
+    workflow.write_text("plugins: [./exporters.py]" + WORKFLOW.replace("      tree: {_type: console}", two_refusing))
+
+    result = nat.invoke(cli, ["run", "--config_file", "workflow.yaml", "--input", "x"])
+
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[-3:] == [
+        "one       refusing          0     2  2 rejected",
+        "two       refusing          0     2  2 rejected",
+        "rejected: the backend refused them, or the exporter raised. The log names the error.",
+    ]
 
 
 def test_a_thread_that_never_ends_is_left_behind(workflow: Path) -> None:

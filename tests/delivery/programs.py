@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.runs.scripts import unmeasured
 from tests.support.http_backend import HttpBackend
 
 __all__ = ["EXPORTER", "read_spans", "run_program", "start_program"]
@@ -52,22 +53,31 @@ async def sender(config, builder):
 
 
 def run_program(
-    source: str, folder: Path, *arguments: str, timeout_s: float = 60.0
+    source: str, folder: Path, *arguments: str, timeout_s: float = 60.0, is_measured: bool = True
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a program next to `sender.py` to its end."""
+    """Run a program next to `sender.py` to its end, and kill what it leaves behind.
+
+    One that forks while other threads run must not have its lines measured: coverage has a lock of its own, which another thread
+    may hold at that moment, and the child waits for it for ever (seen once in 150 runs).
+    """
     _write(source, folder)
-    return subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "program.py", *arguments],
         cwd=folder,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=timeout_s,
-        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        start_new_session=True,
+        env={**(dict(os.environ) if is_measured else unmeasured()), "PYTHONFAULTHANDLER": "1"},
     )
+    try:
+        out, err = process.communicate(timeout=timeout_s)
+    finally:
+        end_group(process)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def start_program(command: Sequence[str], folder: Path) -> "subprocess.Popen[str]":
+def start_program(command: Sequence[str], folder: Path, *, is_measured: bool = True) -> "subprocess.Popen[str]":
     """Start a command next to `sender.py`, at the head of a process group of its own."""
     _write("", folder)
     return subprocess.Popen(
@@ -77,7 +87,7 @@ def start_program(command: Sequence[str], folder: Path) -> "subprocess.Popen[str
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        env={**(dict(os.environ) if is_measured else unmeasured()), "PYTHONPATH": str(folder)},
     )
 
 

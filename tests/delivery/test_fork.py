@@ -58,7 +58,7 @@ if pid != 0:
 """
     )
 
-    result = run_program(source, tmp_path, backend.url)
+    result = run_program(source, tmp_path, backend.url, is_measured=False)
 
     assert result.returncode == 0, result.stderr
     assert names_of(backend) == expected("parent", "child", "later", count=200)
@@ -83,7 +83,7 @@ with telemetry.run("agent"):
 """
     )
 
-    result = run_program(source, tmp_path, backend.url)
+    result = run_program(source, tmp_path, backend.url, is_measured=False)
 
     assert result.returncode == 0, result.stderr
     assert names_of(backend) == {"agent": 1, "tool": 1, "in child": 1}
@@ -109,7 +109,7 @@ else:
 """
     )
 
-    result = run_program(source, tmp_path, backend.url)
+    result = run_program(source, tmp_path, backend.url, is_measured=False)
 
     assert result.returncode == 0, result.stderr
     assert names_of(backend) == expected("parent")
@@ -150,7 +150,7 @@ print(sum(done))
 """
     )
 
-    result = run_program(source, tmp_path, backend.url)
+    result = run_program(source, tmp_path, backend.url, is_measured=False)
 
     assert result.returncode == 0, result.stderr
     names = names_of(backend)
@@ -181,7 +181,7 @@ if __name__ == "__main__":
 """
     )
 
-    result = run_program(source, tmp_path, backend.url, method)
+    result = run_program(source, tmp_path, backend.url, method, is_measured=False)
 
     assert result.returncode == 0, result.stderr
     children = [f"child {number}" for number in range(3)]
@@ -204,7 +204,7 @@ if __name__ == "__main__":
 """
     )
 
-    result = run_program(source, tmp_path, backend.url)
+    result = run_program(source, tmp_path, backend.url, is_measured=False)
 
     assert result.returncode == 0, result.stderr
     assert names_of(backend) == expected("parent", "child")
@@ -224,7 +224,7 @@ else:
 """
     )
 
-    result = run_program(source, tmp_path, backend.url)
+    result = run_program(source, tmp_path, backend.url, is_measured=False)
 
     assert result.returncode == 0, result.stderr
     assert names_of(backend) == expected("parent")
@@ -252,7 +252,7 @@ async def main():
 asyncio.run(main())
 """
 
-    result = run_program(source, tmp_path, backend.url)
+    result = run_program(source, tmp_path, backend.url, is_measured=False)
 
     assert result.returncode == 0, result.stderr
     assert names_of(backend) == {"before": 1, "after": 1}
@@ -291,7 +291,7 @@ work("parent", 1)
 
 def test_a_fork_waits_for_an_exporter_that_is_being_built(tmp_path: Path, backend: HttpBackend) -> None:
     """Else the child would wait for ever for the import that its parent's thread had begun."""
-    result = run_program(SETUP + SLOW_IMPORT, tmp_path, backend.url)
+    result = run_program(SETUP + SLOW_IMPORT, tmp_path, backend.url, is_measured=False)
 
     assert (result.returncode, result.stderr) == (0, "")
     assert names_of(backend) == {"child 0": 1, "run child": 1, "parent 0": 1, "run parent": 1}

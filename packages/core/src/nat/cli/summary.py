@@ -1,19 +1,33 @@
-"""What became of the telemetry: one line for each exporter."""
+"""What became of the telemetry: one line for each exporter, and what can be done about losses."""
 
 from nat.cli.tables import aligned
 from nat.observability.manager import TelemetryStatus
 
 __all__ = ["delivery_summary"]
 
+_ADVICE = {
+    "rejected": "the backend refused them, or the exporter raised. The log names the error; delivery.dead_letters keeps them.",
+    "shutdown": "not sent before the program ended. Is the backend up? The log names the error.",
+    "retries_exhausted": "no attempt worked. Is the backend up? The log names the error; see delivery.retry.",
+    "too_large": "the backend takes nothing of that size; see delivery.max_item_bytes and delivery.batch.bytes.",
+    "queue_full": "more came than the backend took; see delivery.intake.",
+    "processor_error": "a processor raised, and what it has not processed is never sent. The log names the error.",
+}
+
 
 def delivery_summary(status: TelemetryStatus) -> list[str]:
-    """Lines that say for each exporter what was delivered, what was lost and why, and whether it was disabled."""
+    """Lines that say for each exporter what was delivered, what was lost and why, and whether it was disabled.
+
+    Behind them, for each reason of a loss that has one, a line that says what to do.
+    """
     if not status.exporters:
         return ["No exporter is configured under general.telemetry.tracing: the run leaves no trace."]
     rows = [["exporter", "type", "delivered", "lost", ""]]
+    reasons: set[str] = set()
     for exporter in status.exporters.values():
         losses = {"rejected": exporter.rejected, **exporter.dropped}
         notes = [f"{count:,} {reason}" for reason, count in losses.items() if count]
+        reasons |= {reason for reason, count in losses.items() if count}
         if exporter.dead_lettered:
             notes.append(f"{exporter.dead_lettered:,} kept as dead letters")
         if exporter.spooled:
@@ -23,4 +37,5 @@ def delivery_summary(status: TelemetryStatus) -> list[str]:
         if exporter.pending:
             notes.append(f"{exporter.pending:,} still waiting")
         rows.append([exporter.name, exporter.type, f"{exporter.delivered:,}", f"{exporter.lost:,}", "; ".join(notes)])
-    return aligned(rows, numbers=(2, 3))
+    advice = [f"{reason}: {text}" for reason, text in _ADVICE.items() if reason in reasons]
+    return [*aligned(rows, numbers=(2, 3)), *advice]
