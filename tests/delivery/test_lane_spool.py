@@ -163,10 +163,13 @@ def test_an_outage_of_an_hour_costs_nothing_that_is_tried_without_limit(tmp_path
         await virtual_time.sleep(3_600.0)
 
     limited, _ = a_life(
-        Backend(lambda item: DOWN), spooling(tmp_path / "a", concurrency=concurrency), *ITEMS, then=hour
+        Backend(lambda item: TransientExportError("down")),
+        spooling(tmp_path / "a", concurrency=concurrency),
+        *ITEMS,
+        then=hour,
     )
     without_limit = spooling(tmp_path / "b", concurrency=concurrency, retry=RetryPolicy(max_elapsed_s=math.inf))
-    unlimited, _ = a_life(Backend(lambda item: DOWN), without_limit, *ITEMS, then=hour)
+    unlimited, _ = a_life(Backend(lambda item: TransientExportError("down")), without_limit, *ITEMS, then=hour)
 
     assert limited.dropped["retries_exhausted"] >= 10
     assert unlimited == Counts(accepted=100, spooled=100)
