@@ -1,6 +1,7 @@
 """A lane that keeps what it has not sent: in memory, on disk, and from one life of the program to the next."""
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Awaitable, Callable
@@ -152,6 +153,26 @@ def test_what_a_dead_backend_did_not_take_is_sent_by_the_next_life_once_and_in_o
     assert backend.taken == ITEMS
     assert counts == Counts(recovered=100, delivered=100)
     assert on_disk(tmp_path) == 0
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_an_outage_of_an_hour_costs_nothing_that_is_tried_without_limit(tmp_path: Path, concurrency: int) -> None:
+    """`retry: {max_elapsed_time: 0}`; by default each attempt gives its item up after five minutes, and the next one begins."""
+
+    async def hour(lane: Lane) -> None:
+        await virtual_time.sleep(3_600.0)
+
+    limited, _ = a_life(
+        Backend(lambda item: TransientExportError("down")),
+        spooling(tmp_path / "a", concurrency=concurrency),
+        *ITEMS,
+        then=hour,
+    )
+    without_limit = spooling(tmp_path / "b", concurrency=concurrency, retry=RetryPolicy(max_elapsed_s=math.inf))
+    unlimited, _ = a_life(Backend(lambda item: TransientExportError("down")), without_limit, *ITEMS, then=hour)
+
+    assert limited.dropped["retries_exhausted"] >= 10
+    assert unlimited == Counts(accepted=100, spooled=100)
 
 
 def test_another_process_that_dies_meanwhile_is_noticed_within_half_a_minute(tmp_path: Path) -> None:
