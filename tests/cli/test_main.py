@@ -49,7 +49,7 @@ def test_version(nat: CliRunner) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["info"], ["info", "components"], ["info", "exporter"], ["run"], ["validate"]],
+    [[], ["info"], ["info", "components"], ["info", "exporter"], ["run"], ["status"], ["validate"]],
 )
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_everywhere(nat: CliRunner, arguments: list[str], option: str) -> None:
@@ -81,7 +81,10 @@ def test_unknown_command_names_the_known_ones(nat: CliRunner) -> None:
 
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert "no command 'rum', did you mean 'run'?; known: dead-letters, info, run, spool, validate" in result.stderr
+    assert (
+        "no command 'rum', did you mean 'run'?; known: dead-letters, info, run, spool, status, validate"
+        in result.stderr
+    )
 
 
 def test_unknown_option_is_a_usage_error(nat: CliRunner) -> None:

@@ -67,8 +67,8 @@ def test_the_spool_can_be_read_by_programs(spools: Path) -> None:
 
 
 def test_nothing_on_disk_is_no_error(tmp_path: Path) -> None:
-    assert nat("spool", "status", "--directory", tmp_path).output == "Nothing waits.\n"
-    assert nat("dead-letters", "list", "--directory", tmp_path).output == "No dead letters.\n"
+    assert nat("spool", "status", "--directory", tmp_path).output == f"Nothing waits in {tmp_path}.\n"
+    assert nat("dead-letters", "list", "--directory", tmp_path).output == f"No dead letters in {tmp_path}.\n"
     assert nat("dead-letters", "drop", "--all", "--directory", tmp_path).output == "0 dead letters dropped.\n"
     assert "does not exist" in nat("dead_letters", "list", "--directory", tmp_path / "nowhere").output
 
@@ -171,3 +171,58 @@ def test_ages_have_units(tmp_path: Path, text: str, is_age: bool) -> None:
 
     assert result.exit_code == (0 if is_age else 2)
     assert ("is no age; expected seconds, or a number with s, m, h or d" in result.output) is not is_age
+
+
+WORKFLOW = """
+general:
+  telemetry:
+    delivery: {dead_letters: {directory: letters}}
+    tracing:
+      one: {_type: console, delivery: {spool: {directory: spool}}}
+      two: {_type: console, delivery: {dead_letters: {directory: others}}}
+      three: {_type: console}
+"""
+
+
+def test_the_place_is_the_default_one_or_that_of_a_workflow_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All directories that the file's exporters use, each once."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    Path("workflow.yaml").write_text(WORKFLOW)
+    usual = a_letter(tmp_path / "state/nat/dead-letters")
+    first, second = a_letter(tmp_path / "letters", "one"), a_letter(tmp_path / "others", "two")
+    spool = Spool(exporter_directory(tmp_path / "spool", "one"), max_bytes=2**20)
+    spool.append([b"anything"])
+    spool.close()
+
+    def found(*arguments: str) -> list[str]:
+        return [each["id"] for each in json.loads(nat("dead-letters", "list", "--json", *arguments).output)]
+
+    assert found() == [usual]
+    assert found("--config_file", "workflow.yaml") == [first, second]
+    assert nat("dead-letters", "show", second, "--config_file", "workflow.yaml").exit_code == 0
+    dropped = nat("dead-letters", "drop", "--exporter", "two", "--config_file", "workflow.yaml")
+    assert dropped.output == "1 dead letters dropped.\n"
+    assert found("--config_file", "workflow.yaml") == [first]
+    waiting = json.loads(nat("spool", "status", "--config_file", "workflow.yaml", "--json").output)
+    assert [each["exporter"] for each in waiting["processes"]] == ["one"]
+    assert nat("spool", "status").output == f"Nothing waits in {tmp_path / 'state/nat/spool'}.\n"
+
+
+@pytest.mark.parametrize("command", [("dead-letters", "list"), ("dead-letters", "show", "x"), ("spool", "status")])
+def test_two_places_are_one_too_many(tmp_path: Path, command: tuple[str, ...]) -> None:
+    result = nat(*command, "--directory", tmp_path, "--config_file", "workflow.yaml")
+
+    assert result.exit_code == 2
+    assert "expected --directory or --config_file, not both: either says where to look" in result.output
+
+
+def test_a_file_without_exporters_says_no_place(tmp_path: Path) -> None:
+    (tmp_path / "workflow.yaml").write_text("general: {}")
+
+    result = nat("dead-letters", "list", "--config_file", tmp_path / "workflow.yaml")
+
+    assert result.exit_code == 2
+    assert result.output.endswith("workflow.yaml: configures no exporter under general.telemetry.tracing.\n")

@@ -4,20 +4,26 @@ import asyncio
 import contextvars
 import os
 import selectors
+import shutil
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Literal, TypeVarTuple
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.step_types import IntermediateStepType
+from nat.observability.delivery import worker
 from nat.observability.delivery.breaker import BreakerPolicy
+from nat.observability.delivery.dead_letters import DeadLetters
 from nat.observability.delivery.errors import ItemTooLargeError, PermanentExportError, TransientExportError
-from nat.observability.delivery.options import DeliveryOptions
+from nat.observability.delivery.options import DeadLettersOptions, DeliveryOptions, SpoolOptions
 from nat.observability.delivery.retry import RetryPolicy
 from nat.observability.delivery.worker import Lane
 from nat.observability.events import CapturedStep, Run, new_step_id, new_trace_id
@@ -154,6 +160,8 @@ class FaultyExporter:
 class LaneMachine(RuleBasedStateMachine):
     """Offers, failures, flushes, run ends, deadlines, time and the end, in any order."""
 
+    is_simple_and_spools = False
+
     @initialize(
         concurrency=st.integers(1, 3),
         batch_size=st.integers(1, 5),
@@ -168,6 +176,9 @@ class LaneMachine(RuleBasedStateMachine):
         has_own_export=st.booleans(),
         gives_spans=st.booleans(),
         is_solo=st.booleans(),
+        has_spool=st.booleans(),
+        has_dead_letters=st.booleans(),
+        resident_bytes=st.sampled_from([300, 4 * 2**20]),
     )
     def begin(
         self,
@@ -176,6 +187,7 @@ class LaneMachine(RuleBasedStateMachine):
         flush_interval_s: float,
         max_retries: int | None,
         failures: int,
+        resident_bytes: int,
         batch_bytes: int | None,
         max_item_bytes: int | None,
         drop_on_overflow: bool | None,
@@ -185,7 +197,12 @@ class LaneMachine(RuleBasedStateMachine):
         has_own_export: bool,
         gives_spans: bool,
         is_solo: bool,
+        has_spool: bool,
+        has_dead_letters: bool,
     ) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="lane-"))
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(worker, "_RESIDENT_BYTES", resident_bytes)
         self.loop = VirtualLoop()
         self.jumped_s = 0.0
         gate = asyncio.Event()
@@ -193,6 +210,8 @@ class LaneMachine(RuleBasedStateMachine):
         self.faulty: list[FaultyStage] = []
         pipeline = Pipeline("Faulty", Any, Any)
         batchers = 0
+        if self.is_simple_and_spools:
+            stages, has_own_export, has_spool = [], False, True
         for stage in stages:
             if stage == "faulty":
                 self.faulty.append(FaultyStage(gate))
@@ -214,20 +233,28 @@ class LaneMachine(RuleBasedStateMachine):
             max_item_bytes=max_item_bytes,
             max_queue_size=None if drop_on_overflow is None else batch_size + 2,
             drop_on_overflow=bool(drop_on_overflow),
+            spool=SpoolOptions(self.directory / "spool") if has_spool else None,
+            dead_letters=DeadLettersOptions(self.directory / "letters") if has_dead_letters else None,
         )
-        self.lane = Lane(
-            "faulty",
-            self.exporter,
-            options,
-            is_solo=is_solo,
-            clock=lambda: self.loop.now + self.jumped_s,
-            jitter=lambda: 0.5,
-        )
-        self.exporter.submit = self.lane.submit
+        self.is_solo = is_solo
+        self.options = options
+        self.lane = self._new_lane()
         self.runs = [Run(trace_id=new_trace_id(), name=f"run {number}") for number in range(3)]
         self.tasks: list[asyncio.Task[None]] = []
         self.is_open = False
         self.is_closing = False
+
+    def _new_lane(self) -> Lane:
+        lane = Lane(
+            "faulty",
+            self.exporter,
+            self.options,
+            is_solo=self.is_solo,
+            clock=lambda: self.loop.now + self.jumped_s,
+            jitter=lambda: 0.5,
+        )
+        self.exporter.submit = lane.submit
+        return lane
 
     # -- what may happen -----------------------------------------------------------------------------------------------
 
@@ -301,6 +328,47 @@ class LaneMachine(RuleBasedStateMachine):
         self.tasks.append(self.loop.create_task(self.lane.close(timeout_s)))
         self.loop.settle()
 
+    @precondition(lambda self: self.is_open)
+    @rule()
+    def sends_dead_letters_again(self) -> None:
+        if self.options.dead_letters is not None:
+            letters = DeadLetters(self.options.dead_letters.directory, max_bytes=2**30)
+            ids = [letter.id for letter in letters.entries()]
+            self.tasks.append(self.loop.create_task(self._send_again(ids)))
+            self.loop.settle()
+
+    @rule()
+    def somebody_removes_the_files(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    @rule(fails=st.booleans())
+    def the_disk(self, *, fails: bool) -> None:
+        """A file where the directory should be: nothing can be written."""
+        for name in ("spool", "letters"):
+            place = self.directory / name
+            if fails:
+                shutil.rmtree(place, ignore_errors=True)
+                self.directory.mkdir(exist_ok=True)
+                place.touch()
+            elif place.is_file():
+                place.unlink()
+
+    @precondition(lambda self: self.is_closing)
+    @rule()
+    def starts_again(self) -> None:
+        """The next life of the program: what was left on disk is found, once."""
+        self.gate.set()
+        self.loop.advance(60.0)
+        assert all(task.done() for task in self.tasks)
+        self.gate.clear()
+        spooled = self.lane.ledger.counts().spooled
+        self.lane = self._new_lane()
+        self.is_closing = False
+        self.exporter.acknowledged = 0
+        self._call(self._open())
+        self.loop.settle()
+        assert self.lane.ledger.counts().recovered <= spooled
+
     # -- what must hold ------------------------------------------------------------------------------------------------
 
     @invariant()
@@ -337,6 +405,8 @@ class LaneMachine(RuleBasedStateMachine):
                 task.cancel()
             self.loop.settle()
             self.loop.close()
+            self.patch.undo()
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def _everything_gets_well(self) -> None:
         """A backend that has recovered gets everything, and a flush says so."""
@@ -362,6 +432,10 @@ class LaneMachine(RuleBasedStateMachine):
 
     async def _open(self) -> None:
         self.lane.open()
+        self.lane.recover()
+
+    async def _send_again(self, letter_ids: list[str]) -> None:
+        await self.lane.send_again(letter_ids)
 
     def _call(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self.loop.run_until_complete(coroutine)
@@ -379,10 +453,17 @@ class LaneMachine(RuleBasedStateMachine):
         return CapturedStep(IntermediateStepType.FUNCTION_START, new_step_id(), "root", "work", 1, run=run)
 
 
-LaneMachine.TestCase.settings = settings(
+class SpoolingLaneMachine(LaneMachine):
+    """The same with nothing between what is offered and the disk, so that more gets there."""
+
+    is_simple_and_spools = True
+
+
+TestLane = LaneMachine.TestCase
+TestSpoolingLane = SpoolingLaneMachine.TestCase
+TestLane.settings = TestSpoolingLane.settings = settings(
     max_examples=_EXAMPLES,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-TestLane = LaneMachine.TestCase

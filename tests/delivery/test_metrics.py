@@ -41,6 +41,7 @@ def test_counters_have_opentelemetrys_names_and_add_up() -> None:
         delivered=100,
         rejected=4,
         pending=20,
+        spooled=11,
         dropped={
             "queue_full": 5,
             "shutdown": 6,
@@ -56,7 +57,7 @@ def test_counters_have_opentelemetrys_names_and_add_up() -> None:
     )
 
     assert _values(found) == {
-        "otel.sdk.processor.span.processed": 131,
+        "otel.sdk.processor.span.processed": 142,
         "otel.sdk.processor.span.processed queue_full": 5,
         "otel.sdk.processor.span.processed already_shutdown": 6,
         "otel.sdk.processor.span.processed processor_error": 2,
@@ -67,6 +68,7 @@ def test_counters_have_opentelemetrys_names_and_add_up() -> None:
         "otel.sdk.exporter.span.exported retries_exhausted": 8,
         "otel.sdk.exporter.span.exported too_large": 3,
         "otel.sdk.exporter.span.inflight": 9,
+        "nat.delivery.spool.size": 11,
     }
     assert counts.accepted == 131 + 5 + 6 + 2 + 11
     assert {one.unit for one in found if one.kind == "counter"} == {"{span}"}

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from nat.observability.delivery.errors import TransientExportError
+from nat.observability.delivery.errors import PermanentExportError, TransientExportError
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.retry import RetryPolicy
 from tests.support import virtual_time
@@ -40,6 +40,25 @@ def test_a_long_outage_is_said_at_its_begin_each_minute_and_at_its_end(caplog: p
             "the next attempt is in 30.0 s"
         ),
         "backend: the backend answers again after 159.0 s and 14 failed attempts; up to 5 items waited",
+    ]
+
+
+def test_a_bug_in_the_exporter_is_no_answer_of_the_backend(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "nat.observability")
+    backend = Backend(answers(TransientExportError("no one listens"), KeyError("a bug"), PermanentExportError("no")))
+
+    async def scenario() -> None:
+        async with lane_to(backend, PATIENT) as lane:
+            for number in range(3):
+                lane.submit(number)
+            await lane.flush()
+
+    virtual_time.run(scenario())
+
+    assert caplog.messages == [
+        "backend: export failed (TransientExportError: no one listens); 3 items wait and are sent again in 1.0 s",
+        "backend: export failed (KeyError) after 2 attempt(s); 1 items are lost",
+        "backend: the backend answers again after 1.0 s and 1 failed attempts; up to 3 items waited",
     ]
 
 

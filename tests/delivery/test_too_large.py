@@ -79,7 +79,7 @@ def test_an_item_that_is_refused_also_when_cut_is_counted(caplog: pytest.LogCapt
     assert (counts.delivered, counts.rejected, counts.dropped) == (2, 0, {"too_large": 1})
     assert [len(sent) for _, sent in backend.attempts] == [3, 1, 2, 1, 1, 1]
     assert "secret" not in caplog.text
-    assert "backend: an item is too large, also with its texts cut, and is lost" in caplog.messages
+    assert "backend: an item is too large, also with its texts cut; 1 items are lost" in caplog.messages
 
 
 def test_an_item_without_texts_to_cut_is_sent_once() -> None:

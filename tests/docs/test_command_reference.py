@@ -34,8 +34,9 @@ def options_of(*names: str) -> set[str]:
         ("nat run", [("run",)]),
         ("nat info", [("info", "components")]),
         ("nat validate", [("validate",)]),
-        ("nat spool", [("spool", "status")]),
-        ("nat dead-letters", [("dead-letters", "list"), ("dead-letters", "show"), ("dead-letters", "drop")]),
+        ("nat status", [("status",)]),
+        ("nat spool", [("spool", "status"), ("spool", "send")]),
+        ("nat dead-letters", [("dead-letters", name) for name in ("list", "show", "drop", "replay")]),
     ],
 )
 def test_every_option_is_in_the_reference(heading: str, commands: list[tuple[str, ...]]) -> None:

@@ -1,11 +1,13 @@
 """The reference of the workflow file: its example works, and its messages are the real ones."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from nat.data_models.errors import ConfigurationError
+from nat.observability import Telemetry
 from nat.observability.registry import default_registry
 from nat.runtime.loader import load_workflow
 
@@ -48,6 +50,21 @@ def test_delivery_example_of_the_page_works(page: str) -> None:
         "retry": {"max_elapsed_time": 600.0},
         "batch": {"size": 50},
     }
+
+
+def test_status_example_of_the_page_works(page: str, tmp_path: Path) -> None:
+    """A file that holds exactly the keys of the table."""
+    with Telemetry.from_file("watched.yaml"):
+        pass
+
+    (file,) = (tmp_path / "status").iterdir()
+    content = json.loads(file.read_text())
+    section = page.partition("## Status files")[2].partition("\n## ")[0]
+    keys = {key for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
+    assert content.keys() == keys
+    (row,) = re.findall(r"^\| `exporters` \| (.*) \|", section, re.MULTILINE)
+    values = {"starting", "running", "disabled", "stopped", "null"}
+    assert content["exporters"][0].keys() == set(re.findall(r"`(\w+)`", row)) - values
 
 
 def test_messages_of_the_page_are_the_real_ones(page: str) -> None:

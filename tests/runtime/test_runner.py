@@ -5,7 +5,7 @@ import contextvars
 import functools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,8 @@ class Runs:
 
     opened: list[FakeRun] = field(default_factory=list)
 
-    @contextmanager
-    def open(self, name: str, *, input: Any) -> Iterator[FakeRun]:
+    @asynccontextmanager
+    async def open(self, name: str, *, input: Any) -> AsyncIterator[FakeRun]:
         """Open one."""
         run = FakeRun(len(self.opened) + 1, name, input)
         self.opened.append(run)

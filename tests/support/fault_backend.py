@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -139,6 +139,19 @@ class FaultBackend:
         """Block until that many requests have arrived."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self._arrivals) >= count, _WAIT_S), len(self._arrivals)
+
+    def wait_for_names(self, names: Iterable[str]) -> None:
+        """Block until spans of all these names have arrived."""
+        missing, looked_at = set(names), 0
+
+        def is_enough() -> bool:
+            nonlocal looked_at
+            missing.difference_update(*(arrival.names for arrival in self._arrivals[looked_at:]))
+            looked_at = len(self._arrivals)
+            return not missing
+
+        with self._changed:
+            assert self._changed.wait_for(is_enough, _WAIT_S), f"{len(missing)} did not come"
 
     # -- its answers ---------------------------------------------------------------------------------------------------
 

@@ -9,9 +9,10 @@ from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.worker import Lane
 from nat.observability.exporter.base_exporter import LaneView
 from nat.observability.exporter.processing_exporter import ProcessingExporter
+from nat.observability.ledger import Counts
 from nat.observability.processor.processor import Processor
 
-__all__ = ["Backend", "lane_to"]
+__all__ = ["Backend", "assert_balanced", "lane_to"]
 
 
 class Backend(ProcessingExporter[Any, Any]):
@@ -63,7 +64,18 @@ async def lane_to(
     )
     backend.use_lane(lane)
     async with backend.start():
+        lane.recover()
         yield lane
     counts = lane.ledger.counts()
+    assert_balanced(counts)
     assert counts.pending == 0
-    assert counts.accepted == counts.delivered + counts.lost
+
+
+def assert_balanced(counts: Counts) -> None:
+    """Every item has exactly one fate."""
+    fates = counts.delivered + counts.rejected + sum(counts.dropped.values()) + counts.dead_lettered + counts.spooled
+    assert counts.accepted + counts.recovered == fates + counts.pending, counts
+    assert min(counts.accepted, counts.delivered, counts.rejected, counts.pending, *counts.dropped.values()) >= 0, (
+        counts
+    )
+    assert min(counts.dead_lettered, counts.spooled, counts.recovered) >= 0, counts

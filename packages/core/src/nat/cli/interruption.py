@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM: the workflow is cancelled, and what has to follow still happens."""
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -13,6 +14,8 @@ from typing import Any
 __all__ = ["Interruption"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_POKE = getattr(signal, "SIGURG", 0)  # does nothing but interrupt what the main thread waits for
+_POKE_AFTER_S = (0.0, 0.02, 0.1)
 _PATIENCE_S = 1.0
 _TASK_PATIENCE_S = 2.0
 
@@ -63,7 +66,7 @@ class Interruption:
         if self.has_happened:
             self._task.cancel()
         try:
-            with suppress(asyncio.CancelledError, KeyboardInterrupt), _signals_wake(loop):
+            with suppress(asyncio.CancelledError, KeyboardInterrupt), _signals_heard(loop):
                 loop.run_until_complete(self._task)
         finally:
             self._loop = None
@@ -84,38 +87,51 @@ class Interruption:
 
 
 @contextmanager
-def _signals_wake(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """End the loop's waiting when a signal comes.
+def _signals_heard(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """See to it that handlers run soon, whatever the main thread waits for.
 
-    Python runs a handler between two instructions of the main thread. A signal that comes just before the loop begins to wait,
-    or that the system hands to another thread, would be noticed when something else happens, which may be never.
+    Python runs a handler between two instructions of the main thread. A signal that comes just before that thread begins to
+    wait, in the loop or in code that blocks it, or that the system hands to another thread, would be noticed when something
+    else happens, which may be never. So a thread is told of each signal, wakes the loop, and interrupts the main thread.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not _POKE or threading.current_thread() is not threading.main_thread():
         yield
         return
     receiver, sender = socket.socketpair()
+    is_over = threading.Event()
+    listener = threading.Thread(target=_listen, args=(receiver, loop, is_over), name="nat-signals", daemon=True)
     with receiver, sender:
-        receiver.setblocking(False)
         sender.setblocking(False)
-        loop.add_reader(receiver, _drain, receiver)
+        usual = signal.signal(_POKE, lambda number, frame: None)
         before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        listener.start()
         try:
             yield
         finally:
             signal.set_wakeup_fd(before)
-            loop.remove_reader(receiver)
+            is_over.set()
+            sender.close()
+            listener.join()
+            signal.signal(_POKE, usual)
 
 
-def _drain(receiver: socket.socket) -> None:
-    with suppress(BlockingIOError):
-        while receiver.recv(64):
-            pass
+def _listen(receiver: socket.socket, loop: asyncio.AbstractEventLoop, is_over: threading.Event) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    while numbers := receiver.recv(64):
+        if not any(number in numbers for number in _SIGNALS):
+            continue
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(lambda: None)
+        for delay_s in _POKE_AFTER_S:
+            if is_over.wait(delay_s):
+                return
+            signal.pthread_kill(main, _POKE)
 
 
 def _insist(has_noticed: threading.Event, number: int) -> None:
-    main = threading.main_thread().ident
-    if not has_noticed.wait(_PATIENCE_S) and main is not None and hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(main, number)
+    if not has_noticed.wait(_PATIENCE_S):
+        os.kill(os.getpid(), number)
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:

@@ -22,10 +22,11 @@ _DISTRIBUTION = "nat-telemetry-core"
 _COMMAND_GROUP = "nat.cli"
 
 _OWN_COMMANDS = {  # a module of nat.cli.commands each, and its line in `nat -h`
-    "dead-letters": "Look at what backends refused for good, and drop it.",
+    "dead-letters": "Look at what backends refused for good, send it again, or drop it.",
     "info": "Show installed exporters and their settings.",
     "run": "Run a workflow, once or for every line of a file.",
-    "spool": "See what waits on disk to be delivered.",
+    "spool": "See what waits on disk to be delivered, and send it.",
+    "status": "Show what became of the telemetry of running processes.",
     "validate": "Check a workflow file and list everything that is wrong with it.",
 }
 

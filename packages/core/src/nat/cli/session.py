@@ -33,7 +33,9 @@ class Session:
         self._workflow = workflow
         self._is_single = is_single
         self._shows_tracebacks = shows_tracebacks
-        self._telemetry = Telemetry(*workflow.exporters, delivery=workflow.delivery)
+        self._telemetry = Telemetry(
+            *workflow.exporters, delivery=workflow.delivery, status_directory=workflow.status_directory
+        )
         self._interruption = Interruption()
         self._scopes: dict[int, RunScope] = {}
         self._has_failed = False

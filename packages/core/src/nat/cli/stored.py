@@ -1,14 +1,32 @@
-"""What the commands for the spool and for dead letters have in common: options, and how ages, times and sizes look."""
+"""What the commands for what is on disk have in common: places, options, and how ages, times and sizes look."""
 
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-__all__ = ["age", "directory_option", "exporter_option", "json_option", "print_json", "size_text", "time_text"]
+from nat.cli.errors import EXIT_USAGE, CommandFailed
+
+if TYPE_CHECKING:
+    from nat.observability.delivery.options import StorageKind
+    from nat.runtime.loader import Workflow
+
+__all__ = [
+    "age",
+    "directory_option",
+    "exporter_option",
+    "find_directories",
+    "json_option",
+    "load_exporters",
+    "place_options",
+    "print_json",
+    "sending_options",
+    "size_text",
+    "time_text",
+]
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -27,7 +45,80 @@ def age(text: str) -> float:
 def directory_option(text: str) -> Callable[[CommandT], CommandT]:
     """`--directory`, described by `text`."""
     kind = click.Path(exists=True, file_okay=False, path_type=Path)
-    return click.option("--directory", required=True, type=kind, metavar="DIR", help=text)
+    return click.option("--directory", type=kind, metavar="DIR", help=text)
+
+
+def place_options(text: str) -> Callable[[CommandT], CommandT]:
+    """`--directory` and `--config_file`, for `find_directories`."""
+    file = click.option(
+        "--config_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Look where the exporters of this workflow file keep them.",
+    )
+    directory = directory_option(f"{text} Without it and --config_file: the default place.")
+    return lambda command: directory(file(command))
+
+
+def find_directories(kind: "StorageKind", directory: Path | None, config_file: Path | None) -> list[Path]:
+    """Where to look, each place once: `directory`, those of a workflow file's exporters, or the default one.
+
+    Raises:
+        ConfigurationError: The workflow file cannot be used.
+    """
+    if directory is not None and config_file is not None:
+        raise click.UsageError("expected --directory or --config_file, not both: either says where to look")
+    if directory is not None:
+        return [directory]
+    from nat.observability.delivery.options import default_directory, directory_of
+
+    if config_file is None:
+        return [default_directory(kind)]
+    entries = load_exporters(config_file).exporters
+    return list(dict.fromkeys(directory_of(kind, entry.delivery) for entry in entries))
+
+
+def load_exporters(config_file: Path, overrides: tuple[tuple[str, str], ...] = ()) -> "Workflow":
+    """Read a workflow file for its exporters; its function is not looked up.
+
+    Raises:
+        ConfigurationError: It cannot be used.
+    """
+    from nat.runtime.loader import load_workflow
+
+    workflow = load_workflow(config_file, overrides, entrypoint="unused")
+    if not workflow.exporters:
+        raise CommandFailed(f"{config_file}: configures no exporter under general.telemetry.tracing.", EXIT_USAGE)
+    return workflow
+
+
+def sending_options(command: CommandT) -> CommandT:
+    """`--config_file`, `--override` and `--timeout`, of commands that send."""
+    file = click.option(
+        "--config_file",
+        required=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The workflow file (YAML) with the exporters.",
+    )
+    override = click.option(
+        "--override",
+        "overrides",
+        nargs=2,
+        multiple=True,
+        metavar="KEY VALUE",
+        help="Set a value as if it stood in the file. Repeatable.",
+    )
+    timeout = click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(min=0, min_open=True),
+        default=60.0,
+        show_default=True,
+        metavar="S",
+        help="End when nothing has got through for so many seconds.",
+    )
+    return file(override(timeout(command)))
 
 
 def exporter_option(command: CommandT) -> CommandT:

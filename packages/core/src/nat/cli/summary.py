@@ -28,6 +28,10 @@ def delivery_summary(status: TelemetryStatus) -> list[str]:
         losses = {"rejected": exporter.rejected, **exporter.dropped}
         notes = [f"{count:,} {reason}" for reason, count in losses.items() if count]
         reasons |= {reason for reason, count in losses.items() if count}
+        if exporter.dead_lettered:
+            notes.append(f"{exporter.dead_lettered:,} kept as dead letters")
+        if exporter.spooled:
+            notes.append(f"{exporter.spooled:,} on disk, sent at the next start")
         if exporter.state == "disabled":
             notes.insert(0, f"disabled: {exporter.reason}")
         if exporter.pending:

@@ -14,9 +14,17 @@ general:
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["BatchDeliveryConfig", "BreakerConfig", "DeliveryConfig", "IntakeConfig", "RetryConfig"]
+__all__ = [
+    "BatchDeliveryConfig",
+    "BreakerConfig",
+    "DeadLettersConfig",
+    "DeliveryConfig",
+    "IntakeConfig",
+    "RetryConfig",
+    "SpoolConfig",
+]
 
 
 class _Block(BaseModel):
@@ -100,6 +108,57 @@ class IntakeConfig(_Block):
     )
 
 
+class _Storage(_Block):
+    """A block that may be written as `true` or `false`, and that any other key switches on, too."""
+
+    enabled: bool = Field(
+        default=False, description="Whether it is on; true in place of the block, or any key in it, says so too."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_flag(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            return {"enabled": value}
+        return {"enabled": True, **value} if isinstance(value, dict) and value else value
+
+
+class SpoolConfig(_Storage):
+    """Whether items are written to disk before they are sent, so that they outlive the process."""
+
+    directory: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Where; any number of processes and exporters share it. null: nat/spool below $XDG_STATE_HOME, which is "
+        "~/.local/state unless set.",
+    )
+    max_bytes: int = Field(default=2**30, ge=2**20, description="What one exporter's share may take on disk.")
+    max_age: float | None = Field(
+        default=7 * 86_400.0, gt=0, description="Seconds after which what was left is deleted, not sent; null: never."
+    )
+    fsync: Literal["never", "batch", "always"] = Field(
+        default="never",
+        description="What a crash of the machine may cost: the last seconds; nothing that was written; nor a second "
+        "delivery of what was acknowledged. A crash of the process costs nothing either way.",
+    )
+    wait: Literal["never", "run"] = Field(
+        default="never", description="run: the end of a run waits until its items are on disk."
+    )
+    wait_timeout: float = Field(default=5.0, gt=0, description="Seconds that the end of a run waits at most.")
+
+
+class DeadLettersConfig(_Storage):
+    """Whether items that a backend refuses for good are kept on disk."""
+
+    directory: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Where; any number of processes and exporters share it. null: nat/dead-letters below $XDG_STATE_HOME, "
+        "which is ~/.local/state unless set.",
+    )
+    max_bytes: int = Field(default=256 * 2**20, ge=2**20, description="What the directory may take on disk.")
+
+
 class DeliveryConfig(_Block):
     """How items get to a backend. A key that is not written stays as the exporter has it."""
 
@@ -121,9 +180,15 @@ class DeliveryConfig(_Block):
     breaker: BreakerConfig = Field(
         default_factory=BreakerConfig, description="When a backend that fails again and again is left alone."
     )
+    spool: SpoolConfig = Field(
+        default_factory=SpoolConfig, description="Whether items are on disk before they are sent: true, or a mapping."
+    )
+    dead_letters: DeadLettersConfig = Field(
+        default_factory=DeadLettersConfig, description="Whether what is refused for good is kept: true, or a mapping."
+    )
     loop: Literal["shared", "own"] | None = Field(
         default=None,
-        description="The event loop it lives on: shared with others, or its own; own unless this project ships it.",
+        description="The event loop it lives on: shared with others, or its own; own if it has a spool, or is not ours.",
     )
     intake: IntakeConfig = Field(
         default_factory=IntakeConfig,

@@ -71,19 +71,28 @@ class Telemetry:
     Args:
         exporters: Configs of the exporters; an entry is named after its type (`file`, `file_2`), or by the mapping's key.
         delivery: How all of them are delivered to: timeout, retry, concurrency …
+        status_directory: Where this process keeps a file that says what became of everything, for `nat status` and other
+            programs; relative to the working directory. None: there is no such file.
 
     Raises:
         ConfigurationError: A config's class is not registered.
+        ValueError: `status_directory` is no path.
     """
 
     def __init__(
         self,
         *exporters: "TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry",
         delivery: "DeliveryConfig | None" = None,
+        status_directory: str | os.PathLike[str] | None = None,
     ) -> None:
         from nat.observability.manager import TelemetryManager, entries_of, limits_of  # steps alone need none of this
+        from nat.observability.status_file import resolve_status_directory
 
-        self._manager = TelemetryManager(entries_of(exporters, delivery), intake=limits_of(delivery))
+        self._manager = TelemetryManager(
+            entries_of(exporters, delivery),
+            intake=limits_of(delivery),
+            status_directory=None if status_directory is None else resolve_status_directory(status_directory),
+        )
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()) -> Self:
@@ -102,7 +111,7 @@ class Telemetry:
         from nat.runtime.loader import load_workflow
 
         workflow = load_workflow(path, overrides, entrypoint="unused")
-        return cls(*workflow.exporters, delivery=workflow.delivery)
+        return cls(*workflow.exporters, delivery=workflow.delivery, status_directory=workflow.status_directory)
 
     def start(self) -> Self:
         """Start the exporters; returns at once, unless one is `required`.

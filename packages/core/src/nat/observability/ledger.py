@@ -20,7 +20,7 @@ class Counts:
         dropped: Items lost on purpose, by reason.
         dead_lettered: Items refused for good and kept.
         spooled: Items on disk, not acknowledged.
-        recovered: Items found on disk at the start, or replayed.
+        recovered: Items that another process had left on disk, and dead letters that were sent again.
         pending: Items on their way.
     """
 
@@ -49,6 +49,9 @@ class Ledger:
         self._delivered = 0
         self._rejected = 0
         self._dropped: Counter[str] = Counter()
+        self._dead_lettered = 0
+        self._spooled = 0
+        self._recovered = 0
         self._is_settled = False
 
     def accept(self, count: int = 1) -> None:
@@ -57,29 +60,57 @@ class Ledger:
             self._accepted += count
             self._pending += count
 
-    def deliver(self, count: int = 1) -> None:
-        """`count` pending items were acknowledged."""
+    def deliver(self, count: int = 1, *, is_spooled: bool = False) -> None:
+        """`count` items were acknowledged: pending ones, or spooled ones."""
         with self._lock:
-            if self._is_settled:
-                return
-            self._pending -= count
-            self._delivered += count
+            if self._take(count, is_spooled):
+                self._delivered += count
 
-    def reject(self, count: int = 1) -> None:
-        """`count` pending items were refused for good."""
+    def reject(self, count: int = 1, *, is_spooled: bool = False) -> None:
+        """`count` items were refused for good."""
         with self._lock:
-            if self._is_settled:
-                return
-            self._pending -= count
-            self._rejected += count
+            if self._take(count, is_spooled):
+                self._rejected += count
 
-    def drop(self, reason: str, count: int = 1) -> None:
-        """`count` pending items are lost, for that reason."""
+    def drop(self, reason: str, count: int = 1, *, is_spooled: bool = False) -> None:
+        """`count` items are lost, for that reason."""
         with self._lock:
-            if self._is_settled:
-                return
+            if self._take(count, is_spooled):
+                self._dropped[reason] += count
+
+    def dead_letter(self, count: int = 1, *, is_spooled: bool = False) -> None:
+        """`count` items were refused for good and kept."""
+        with self._lock:
+            if self._take(count, is_spooled):
+                self._dead_lettered += count
+
+    def spool(self, count: int = 1) -> None:
+        """`count` pending items are on disk."""
+        with self._lock:
+            if self._take(count, is_spooled=False):
+                self._spooled += count
+
+    def unspool(self, count: int = 1) -> None:
+        """`count` spooled items are in memory only again: somebody has removed what was on disk."""
+        with self._lock:
+            if self._take(count, is_spooled=True):
+                self._pending += count
+
+    def recover(self, count: int = 1) -> None:
+        """`count` items were found on disk: as spooled ones, on their way from now on."""
+        with self._lock:
+            self._recovered += count
+            self._spooled += count
+
+    def _take(self, count: int, is_spooled: bool) -> bool:
+        """Take items from where they were; false if that was given up already. Locked."""
+        if self._is_settled:
+            return False
+        if is_spooled:
+            self._spooled -= count
+        else:
             self._pending -= count
-            self._dropped[reason] += count
+        return True
 
     def settle(self, reason: str) -> int:
         """Everything pending is lost, for that reason; what becomes of it after all comes too late. Returns how much it was."""
@@ -101,6 +132,12 @@ class Ledger:
         """Items on their way."""
         return self._pending
 
+    @property
+    def waiting(self) -> int:
+        """Items that wait to be delivered: those on their way, and those on disk."""
+        with self._lock:
+            return self._pending + self._spooled
+
     def counts(self, *, waiting: int = 0, refused: int = 0) -> Counts:
         """A reading; `waiting` items are still in the intake, `refused` ones did not fit into it."""
         with self._lock:
@@ -112,5 +149,8 @@ class Ledger:
                 delivered=self._delivered,
                 rejected=self._rejected,
                 dropped=dropped,
+                dead_lettered=self._dead_lettered,
+                spooled=self._spooled,
+                recovered=self._recovered,
                 pending=self._pending + waiting,
             )

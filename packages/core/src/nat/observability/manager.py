@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakSet
@@ -24,11 +25,12 @@ from nat.builder.context import ContextState, active_step, enter_step, in_state
 from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.intermediate_step import ROOT_PARENT_ID, IntermediateStepType
+from nat.data_models.masking import hide, secret_texts
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.observability.delivery.intake import Drained, Intake, IntakeLimits, Load
 from nat.observability.delivery.loop_thread import LoopThread
 from nat.observability.delivery.metrics import LaneMetrics, Measurement, measurements
-from nat.observability.delivery.options import configured
+from nat.observability.delivery.options import configured, spool_options
 from nat.observability.delivery.watch import loop_watcher
 from nat.observability.delivery.worker import SHUTDOWN_TIMEOUT_S, Lane
 from nat.observability.events import (
@@ -46,6 +48,7 @@ from nat.observability.noise import Noise, is_ours, raised
 from nat.observability.registry import ExporterEntry, registration_of
 from nat.observability.snapshot import snapshot
 from nat.observability.spans.capture import CapturedSpan, LooseCapture, RunCapture
+from nat.observability.status_file import StatusWriter
 from nat.utils.forking import keep_for_ever, new_lock
 
 __all__ = [
@@ -163,10 +166,19 @@ class TelemetryManager:
     Args:
         entries: What is configured; names are unique.
         intake: What may be on its way in all.
+        status_directory: Where this process keeps a status file while it runs.
     """
 
-    def __init__(self, entries: Sequence[ExporterEntry], *, intake: IntakeLimits | None = None) -> None:
+    def __init__(
+        self,
+        entries: Sequence[ExporterEntry],
+        *,
+        intake: IntakeLimits | None = None,
+        status_directory: Path | None = None,
+    ) -> None:
         self._entries = list(entries)
+        self._status_directory = status_directory
+        self._status_writer: StatusWriter | None = None
         self._limits = intake or IntakeLimits()
         self._slots = self._new_slots()
         self._intake = self._new_intake()
@@ -209,12 +221,24 @@ class TelemetryManager:
                 raise RuntimeError("this telemetry has been started already; make a new one to start again")
             self._has_started = True
             self._outer = ContextState.get()
+            self._start_status_writer()
             self._thread = _shared_thread.acquire()
         for slot in self._slots.values():
             slot.start(self._thread)
         self._outer.stream.attach(self._loose)
         self._keep_until_exit()
         self._check_required()
+
+    def _start_status_writer(self) -> None:
+        if self._status_directory is not None:
+            self._status_writer = StatusWriter(self._status_directory, self._status_fields, self._noise)
+            self._status_writer.start()
+
+    def _status_fields(self) -> list[dict[str, Any]]:
+        return [
+            {"name": status.name, "type": status.type, "state": status.state, "reason": status.reason, **asdict(status)}
+            for status in self.status().exporters.values()
+        ]
 
     def _keep_until_exit(self) -> None:
         """A program that closes nothing still delivers, a child of `multiprocessing` too."""
@@ -226,6 +250,9 @@ class TelemetryManager:
         if not self._has_started:
             return
         keep_for_ever(self._slots, self._intake, self._thread)
+        if self._status_writer is not None:
+            self._status_writer.leave_to_parent()
+            self._status_writer = None
         self._slots = self._new_slots()
         self._intake = self._new_intake()
         self._tick = None
@@ -256,6 +283,7 @@ class TelemetryManager:
             thread = _shared_thread.acquire()
             for slot in self._slots.values():
                 slot.start(thread)
+            self._start_status_writer()
             self._thread = thread
         self._keep_until_exit()
 
@@ -275,16 +303,45 @@ class TelemetryManager:
         before = self.status()
         if self._thread is not None:
             deadline = time.monotonic() + timeout_s
-            self._distribute()
-            flushes = [flush for slot in self._slots.values() if (flush := slot.flush()) is not None]
-            for late in wait_for_futures(flushes, max(deadline - time.monotonic(), 0)).not_done:
+            for late in wait_for_futures(self.flushes(), max(deadline - time.monotonic(), 0)).not_done:
                 late.cancel()
         return self._result(before)
+
+    def flushes(self) -> "list[Future[None]]":
+        """Flush without waiting: for each exporter what is done when everything captured so far, or found on disk, is through.
+
+        Cancel what is not waited for any more.
+        """
+        if self._thread is None:
+            return []
+        self._distribute()
+        return [flush for slot in self._slots.values() if (flush := slot.flush()) is not None]
 
     def _result(self, before: TelemetryStatus) -> FlushResult:
         after = self.status()
         outcomes = {name: Outcome.between(before.exporters[name], status) for name, status in after.exporters.items()}
         return FlushResult(after.exporters, outcomes)
+
+    def written(self) -> "tuple[list[Future[None]], float]":
+        """For the end of a run: what it must wait for until its items are on disk, and how many seconds at most."""
+        slots = [slot for slot in self._slots.values() if slot.run_wait_s]
+        if not slots or LoopThread.is_any_current():
+            return [], 0.0
+        self._distribute()
+        return [done for slot in slots if (done := slot.written()) is not None], max(slot.run_wait_s for slot in slots)
+
+    def waited(self, futures: "Sequence[Future[None]]") -> None:
+        """Say so if a run has ended before its items were on disk."""
+        if not all(future.done() for future in futures):
+            self._noise.warn("wait", "telemetry: a run has ended and its items are not on disk yet; see delivery.spool")
+
+    def send_again(self, name: str, letter_ids: Sequence[str]) -> "Future[int] | None":
+        """Put an exporter's dead letters on their way again; done when they are, with how many items they stand for."""
+        return self._slots[name].send_again(letter_ids)
+
+    def letter_fates(self, name: str) -> dict[str, str | None]:
+        """What became of dead letters that were sent again, by id: why they stay, `None` for those that were delivered."""
+        return self._slots[name].letter_fates()
 
     def close(self, timeout_s: float | None = None) -> FlushResult:
         """Stop capturing, deliver what waits, stop the exporters: within `timeout_s` seconds for all together. Idempotent.
@@ -313,11 +370,15 @@ class TelemetryManager:
         wait_for_futures([stop for stop in stops if stop is not None], max(deadline - time.monotonic(), 0) + _GRACE_S)
         for slot in self._slots.values():
             slot.leave_behind()
+        self._has_closed = True
+        self._refuse_rest()
+        if self._status_writer is not None:
+            self._status_writer.end()
         joined_at = min(time.monotonic() + _JOIN_S, deadline + _GRACE_S + _LAST_S)
         for slot in self._slots.values():
             slot.join(max(joined_at - time.monotonic(), 0))
-        self._has_closed = True
-        self._refuse_rest()
+        if self._status_writer is not None:
+            self._status_writer.join(max(joined_at - time.monotonic(), 0))
         for losses in (self._losses, *(slot.losses for slot in self._slots.values())):
             losses.say(is_last=True)
         _open_managers.discard(self)
@@ -459,6 +520,9 @@ class TelemetryManager:
 class RunScope:
     """One run, as a context manager: `with` or `async with`. It is entered once.
 
+    Its end waits for nothing, unless a spool is to have its items first (`delivery.spool.wait`): `with` blocks then, for
+    `wait_timeout` seconds at most, `async with` does not.
+
     Attributes:
         output: What the run gives; set it before the end.
     """
@@ -524,6 +588,13 @@ class RunScope:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._end(exc)
+        futures, timeout_s = self._manager.written()
+        if futures:
+            wait_for_futures(futures, timeout_s)
+            self._manager.waited(futures)
+
+    def _end(self, exc: BaseException | None) -> None:
         if exc is not None:
             self._error = capture_error(exc)
         end = IntermediateStepType(self._kind.value.replace("_START", "_END"))
@@ -542,7 +613,11 @@ class RunScope:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.__exit__(kind, exc, traceback)
+        self._end(exc)
+        futures, timeout_s = self._manager.written()
+        if futures:
+            await asyncio.wait([asyncio.wrap_future(future) for future in futures], timeout=timeout_s)
+            self._manager.waited(futures)
 
     def _step(self, event_type: IntermediateStepType, **fields: Any) -> CapturedStep:
         run = self._run
@@ -625,6 +700,8 @@ class _Slot:
         self._thread: LoopThread | None = None
         self._ended_thread: LoopThread | None = None
         self._owns_thread = _has_own_loop(entry)
+        spool = None if entry.delivery is None else spool_options(entry.delivery.spool)
+        self.run_wait_s = 0.0 if spool is None else spool.run_wait_s
         self._closing = asyncio.Event()
         self._has_settled = asyncio.Event()
         self._life: Future[None] | None = None
@@ -676,6 +753,22 @@ class _Slot:
         if self._thread is None:
             return None
         return self._thread.call(self._flush())
+
+    def written(self) -> "Future[None] | None":
+        """Done when everything that was given before is on disk, if the end of a run is to wait for that."""
+        thread = self._thread
+        if not self.run_wait_s or thread is None or self.state is ExporterState.DISABLED:
+            return None
+        return thread.call(self._written())
+
+    def send_again(self, letter_ids: Sequence[str]) -> "Future[int] | None":
+        """Put dead letters on their way again; done when they are, with the number of items that they stand for."""
+        return None if self._thread is None else self._thread.call(self._send_again(letter_ids))
+
+    def letter_fates(self) -> dict[str, str | None]:
+        """What became of dead letters that were sent again."""
+        lane = self._lane
+        return {} if lane is None else lane.letter_fates
 
     def stop(self, timeout_s: float) -> "Future[None] | None":
         """Drain and end the exporter on its loop within `timeout_s` seconds."""
@@ -767,7 +860,7 @@ class _Slot:
         try:
             async with entry.registration.build(entry.config, self._builder) as exporter:
                 options = configured(exporter.delivery_options, entry.config, entry.delivery)
-                lane = Lane(entry.name, LaneView(exporter), options, ledger=self._ledger)
+                lane = Lane(entry.name, LaneView(exporter), options, ledger=self._ledger, shown=self._shown)
                 exporter.use_lane(lane)
                 async with exporter.start():
                     self._opened(lane, LaneView(exporter).takes == "steps")
@@ -790,6 +883,7 @@ class _Slot:
                 self._offer(lane, drained)
             self._held.clear()
             self.state = ExporterState.RUNNING
+        lane.recover()
         self._changed()
         self._settle()
         _log.debug("%s: running", self._label)
@@ -799,7 +893,7 @@ class _Slot:
         self.settled.set()
 
     def _failed(self, exc: BaseException) -> None:
-        text = _without_secrets(str(exc), self.entry.config)
+        text = self._shown(str(exc))
         reason = f"{type(exc).__name__}: {text}" if text else type(exc).__name__
         if self.state is ExporterState.RUNNING:
             _log.warning("%s: its end failed: %s", self._label, reason)
@@ -823,6 +917,15 @@ class _Slot:
         if self._lane is not None:
             await self._lane.flush()
 
+    async def _written(self) -> None:
+        await self._has_settled.wait()
+        if self._lane is not None:
+            await self._lane.written()
+
+    async def _send_again(self, letter_ids: Sequence[str]) -> int:
+        await self._has_settled.wait()
+        return 0 if self._lane is None else await self._lane.send_again(letter_ids)
+
     async def _stop(self, timeout_s: float) -> None:
         """Within the deadline: let it finish its start, drain the lane, and let `_live` run to its end."""
         deadline = time.monotonic() + timeout_s
@@ -839,6 +942,9 @@ class _Slot:
                 await asyncio.wait([asyncio.wrap_future(self._life)])
 
     # -- small parts ---------------------------------------------------------------------------------------------------
+
+    def _shown(self, text: str) -> str:
+        return _without_secrets(text, self.entry.config)
 
     @property
     def _label(self) -> str:
@@ -1033,15 +1139,15 @@ def _unfinished(steps: Sequence[CapturedStep]) -> CapturedError:
 
 
 def _has_own_loop(entry: ExporterEntry) -> bool:
-    """Whether an exporter gets a thread to itself: as its user says, else if nobody knows whether it blocks."""
-    loop = None if entry.delivery is None else entry.delivery.loop
-    return loop == "own" if loop is not None else not entry.registration.is_ours
+    """Whether an exporter gets a thread to itself: as its user says, else if it may block, or its disk."""
+    delivery = entry.delivery
+    if delivery is not None and delivery.loop is not None:
+        return delivery.loop == "own"
+    has_spool = delivery is not None and delivery.spool.enabled
+    return has_spool or not entry.registration.is_ours
 
 
 def _without_secrets(text: str, config: TelemetryExporterBaseConfig) -> str:
     """An author's message, without the values of the config's secret fields."""
-    for key in config.model_fields_set:
-        value = getattr(config, key, None)
-        if config.is_secret(key) and isinstance(value, str) and value:
-            text = text.replace(value, "[hidden]")
-    return text
+    given = {key: getattr(config, key, None) for key in config.model_fields_set}
+    return hide(text, secret_texts(given, config.is_secret))

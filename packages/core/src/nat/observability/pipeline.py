@@ -2,9 +2,9 @@
 
 import logging
 import types
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union, get_args, get_origin
 
 from nat.data_models.span import Span
 from nat.observability.events import Run
@@ -15,7 +15,10 @@ from nat.observability.processor.processor import Processor
 from nat.observability.processor.span_to_dict import span_to_dict
 from nat.observability.snapshot import plain
 
-__all__ = ["Envelope", "Outlet", "Pipeline", "PipelineTypeError", "generic_arguments"]
+if TYPE_CHECKING:
+    from nat.observability.delivery.spool import SpoolId
+
+__all__ = ["Envelope", "Outlet", "Pipeline", "PipelineTypeError", "generic_arguments", "items_of"]
 
 _log = logging.getLogger("nat.observability.pipeline")
 
@@ -33,12 +36,29 @@ class Envelope:
         run: The run it belongs to; `None` if it mixes runs.
         sequence: Its number among what the lane sends, from 1; 0 before that.
         counts: For a list, how many accepted items each of its items stands for, if that is known.
+        trace_ids: For a list that mixes runs, the trace of each of its items, if that is known.
         size_bytes: What it carries, if that was measured.
         was_cut: Whether it was refused as too large and has had its texts cut.
         ready_at_s: When it was ready to be sent, on the lane's clock; `None` before, and once an attempt has been made.
+        kept: Its record on disk: in the spool, or the id of a dead letter that is sent again.
+        record_bytes: What that record takes.
+        is_keepable: Whether it can be written to disk, as far as is known.
     """
 
-    __slots__ = ("count", "counts", "ready_at_s", "run", "sequence", "size_bytes", "value", "was_cut")
+    __slots__ = (
+        "count",
+        "counts",
+        "is_keepable",
+        "kept",
+        "ready_at_s",
+        "record_bytes",
+        "run",
+        "sequence",
+        "size_bytes",
+        "trace_ids",
+        "value",
+        "was_cut",
+    )
 
     def __init__(self, value: Any, run: Run | None, count: int = 1) -> None:
         self.value = value
@@ -46,9 +66,23 @@ class Envelope:
         self.count = count
         self.sequence = 0
         self.counts: list[int] | None = None
+        self.trace_ids: list[int | None] | None = None
         self.size_bytes = 0
         self.was_cut = False
         self.ready_at_s: float | None = None
+        self.kept: SpoolId | str | None = None
+        self.record_bytes = 0
+        self.is_keepable = True
+
+
+def items_of(envelope: Envelope) -> Iterator[tuple[Any, int]]:
+    """A list's items, and how many accepted items each stands for; where nobody has said, they are spread evenly."""
+    items = envelope.value
+    counts = envelope.counts
+    if counts is None or len(counts) != len(items):
+        share, rest = divmod(envelope.count, max(1, len(items)))
+        counts = [share + (index < rest) for index in range(len(items))]
+    return zip(items, counts, strict=True)
 
 
 class Outlet(Protocol):

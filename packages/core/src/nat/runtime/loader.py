@@ -15,12 +15,13 @@ from nat.data_models.masking import masked
 from nat.data_models.suggestion import closest
 from nat.data_models.telemetry_exporter import RESERVED_KEYS, TelemetryExporterBaseConfig, unknown_key
 from nat.observability.registry import ExporterEntry, Registration, Registry, default_registry
+from nat.observability.status_file import resolve_status_directory
 from nat.runtime.document import Document, dotted
 from nat.runtime.entrypoint import CannotImportError, find_callable, import_code, put_on_path, split_entrypoint
 from nat.runtime.environment import check_environment
 from nat.runtime.interpolation import Interpolation, Path, interpolate
 
-__all__ = ["Entrypoint", "Workflow", "load_workflow"]
+__all__ = ["Entrypoint", "Workflow", "load_workflow", "status_directory_of"]
 
 logger = logging.getLogger("nat.observability.configuration")
 
@@ -47,6 +48,7 @@ class Workflow:
         exporters: What is configured under `general.telemetry.tracing`, in order; entries that are not enabled are
             left out.
         delivery: What is said under `general.telemetry.delivery`; the exporters' entries hold it too.
+        status_directory: Where processes keep their status files, absolute; None if they keep none.
     """
 
     path: FilePath
@@ -55,6 +57,7 @@ class Workflow:
     call: Callable[..., Any] | None = None
     exporters: list[ExporterEntry] = field(default_factory=list)
     delivery: DeliveryConfig | None = None
+    status_directory: FilePath | None = None
 
     @property
     def run_name(self) -> str:
@@ -92,6 +95,17 @@ def load_workflow(
     return _Loading(Document(FilePath(path)), entrypoint, registry).load(overrides)
 
 
+def status_directory_of(path: str | os.PathLike[str]) -> FilePath | None:
+    """Where processes with this workflow file keep their status files, absolute; None if they keep none.
+
+    Nothing that the file names is imported, and its exporters are not looked at.
+
+    Raises:
+        ConfigurationError: With all problems that were found on the way to that key.
+    """
+    return _Loading(Document(FilePath(path)), "unused", default_registry).status_directory()
+
+
 class _Loading:
     """One reading of one file."""
 
@@ -107,19 +121,14 @@ class _Loading:
 
     def load(self, overrides: Sequence[tuple[str, str]]) -> Workflow:
         self._problems += self._document.override(overrides)
-        self._environment = interpolate(self._document.data, os.environ)
-        data = self._environment.value
-        if data is None and self._entrypoint == "optional":
-            self._add((), "is empty, expected the keys general and workflow")
-        sections = self._mapping(data, (), ("general", "workflow", "plugins"), _about_section)
+        sections = self._read_sections()
         put_on_path(self._folder)
         self._import_plugins(sections.get("plugins"))
         name, code, call = self._read_workflow(sections)
-        exporters = self._read_exporters(sections.get("general"))
-        if self._problems:
-            raise ConfigurationError(
-                *sorted(self._problems, key=lambda problem: (problem.line or 0, problem.column or 0))
-            )
+        telemetry = self._read_telemetry(sections)
+        exporters = self._read_exporters(telemetry)
+        status_directory = self._read_status_directory(telemetry)
+        self._raise_problems()
         self._warn()
         return Workflow(
             path=self._document.file,
@@ -128,7 +137,40 @@ class _Loading:
             call=call,
             exporters=exporters,
             delivery=self._delivery,
+            status_directory=status_directory,
         )
+
+    def status_directory(self) -> FilePath | None:
+        directory = self._read_status_directory(self._read_telemetry(self._read_sections()))
+        self._raise_problems()
+        return directory
+
+    def _raise_problems(self) -> None:
+        if self._problems:
+            raise ConfigurationError(
+                *sorted(self._problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+            )
+
+    def _read_sections(self) -> dict[str, Any]:
+        self._environment = interpolate(self._document.data, os.environ)
+        data = self._environment.value
+        if data is None and self._entrypoint == "optional":
+            self._add((), "is empty, expected the keys general and workflow")
+        return self._mapping(data, (), ("general", "workflow", "plugins"), _about_section)
+
+    def _read_telemetry(self, sections: Mapping[str, Any]) -> dict[str, Any]:
+        general = self._mapping(sections.get("general"), _TRACING[:1], ("telemetry",))
+        known = ("tracing", "delivery", "status_directory")
+        return self._mapping(general.get("telemetry"), _TRACING[:2], known, _about_telemetry)
+
+    def _read_status_directory(self, telemetry: Mapping[str, Any]) -> FilePath | None:
+        path = (*_TRACING[:2], "status_directory")
+        text = self._text(telemetry, path)
+        try:
+            return None if text is None else resolve_status_directory(text)
+        except ValueError as error:
+            self._add(path, f"is {error}")
+            return None
 
     def _import_plugins(self, plugins: Any) -> None:
         if plugins is None:
@@ -185,9 +227,7 @@ class _Loading:
             self._add(path, str(error))
         return None
 
-    def _read_exporters(self, general: Any) -> list[ExporterEntry]:
-        values = self._mapping(general, _TRACING[:1], ("telemetry",))
-        telemetry = self._mapping(values.get("telemetry"), _TRACING[:2], ("tracing", "delivery"), _about_telemetry)
+    def _read_exporters(self, telemetry: Mapping[str, Any]) -> list[ExporterEntry]:
         general_delivery = self._delivery = self._read_delivery(telemetry, _TRACING[:2])
         tracing = telemetry.get("tracing")
         if tracing is not None and not isinstance(tracing, dict):

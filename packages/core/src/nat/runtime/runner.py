@@ -8,7 +8,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -32,7 +32,7 @@ class RunHandle(Protocol):
 class OpenRun(Protocol):
     """Opens a run: `Telemetry.run`."""
 
-    def __call__(self, name: str, *, input: Any) -> AbstractContextManager[RunHandle]:
+    def __call__(self, name: str, *, input: Any) -> AbstractAsyncContextManager[RunHandle]:
         """Return the context manager that is the run."""
 
 
@@ -143,7 +143,7 @@ async def _run(
     open_run: OpenRun, workflow: Workflow, index: int, value: Any, opened: list[RunHandle] | None = None
 ) -> RunResult:
     call = _call_of(workflow)
-    with open_run(workflow.run_name, input=value) as run:
+    async with open_run(workflow.run_name, input=value) as run:
         if opened is not None:
             opened.append(run)
         run.output = output = await _call(call, value)

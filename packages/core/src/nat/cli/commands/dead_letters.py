@@ -1,6 +1,6 @@
 """`nat dead-letters`: what backends refused for good."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,16 +9,31 @@ import click
 
 from nat.cli.debug import debug_option
 from nat.cli.errors import EXIT_USAGE, CommandFailed
-from nat.cli.stored import age, directory_option, exporter_option, json_option, print_json, size_text, time_text
+from nat.cli.stored import (
+    age,
+    directory_option,
+    exporter_option,
+    find_directories,
+    json_option,
+    load_exporters,
+    place_options,
+    print_json,
+    sending_options,
+    size_text,
+    time_text,
+)
 
 if TYPE_CHECKING:
-    from nat.observability.delivery.dead_letters import DeadLetter, DeadLetters
+    from nat.cli.letters import FoundLetter
+    from nat.cli.replay import Fate
+    from nat.observability.delivery.dead_letters import DeadLetter
 
 __all__ = ["dead_letters"]
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
-_directory_option = directory_option("Where the dead letters are.")
+_place_options = place_options("Where the dead letters are.")
+_all_option = click.option("--all", "is_all", is_flag=True, help="All of them.")
 
 
 def _filter_options(command: CommandT) -> CommandT:
@@ -31,64 +46,73 @@ def _filter_options(command: CommandT) -> CommandT:
 
 @click.group()
 def dead_letters() -> None:
-    """Look at what backends refused for good, and drop it."""
+    """Look at what backends refused for good, send it again, or drop it."""
 
 
 @dead_letters.command("list", short_help="List dead letters.")
-@_directory_option
+@_place_options
 @_filter_options
 @json_option
 @debug_option
 def list_letters(
-    directory: Path, exporter: str | None, run: str | None, older_than: float | None, as_json: bool
+    directory: Path | None,
+    config_file: Path | None,
+    exporter: str | None,
+    run: str | None,
+    older_than: float | None,
+    as_json: bool,
 ) -> None:
     """List dead letters, oldest first for each exporter, without their content."""
-    letters = list(_letters(directory).entries(exporter=exporter, run=run, older_than_s=older_than))
+    from nat.cli.letters import find_letters
+
+    places = find_directories("dead-letters", directory, config_file)
+    found = find_letters(places, exporter=exporter, run=run, older_than_s=older_than)
+    letters = [each.letter for each in found]
     if as_json:
         print_json([_metadata(letter) for letter in letters])
     elif letters:
         _print_list(letters)
     else:
-        click.echo("No dead letters.")
+        click.echo(f"No dead letters in {', '.join(map(str, places))}.")
 
 
 @dead_letters.command(short_help="Show one dead letter.")
 @click.argument("letter_id", metavar="ID")
-@_directory_option
+@_place_options
 @click.option("--content", "with_content", is_flag=True, help="Also what the backend answered, and what it refused.")
 @json_option
 @debug_option
-def show(letter_id: str, directory: Path, with_content: bool, as_json: bool) -> None:
+def show(letter_id: str, directory: Path | None, config_file: Path | None, with_content: bool, as_json: bool) -> None:
     """Show the dead letter ID, as `list` names it.
 
     Its content, and the backend's answer, which may quote it, are shown only with --content. What a processor has removed or
     redacted was never written.
     """
-    letters = _letters(directory)
-    letter = next((each for each in letters.entries() if each.id == letter_id), None)
-    if letter is None:
-        raise _unknown(letter_id)
-    fields = _metadata(letter)
+    from nat.cli.letters import find_letters
+
+    found = find_letters(find_directories("dead-letters", directory, config_file), (letter_id,))[0]
+    fields = _metadata(found.letter)
     if with_content:
-        fields["answer"] = letter.answer
-        fields["value"] = _content(letters, letter_id)
+        fields["answer"] = found.letter.answer
+        fields["value"] = _content(found)
     if as_json:
         print_json(fields)
     else:
-        _print_letter(letter, fields if with_content else None)
+        _print_letter(found.letter, fields if with_content else None)
 
 
 @dead_letters.command(short_help="Delete dead letters.")
 @click.argument("letter_ids", metavar="[ID]...", nargs=-1)
-@_directory_option
+@_place_options
 @_filter_options
-@click.option("--all", "is_all", is_flag=True, help="All of them.")
+@_all_option
 @click.option("--dry_run", is_flag=True, help="List what would be deleted, and delete nothing.")
 @json_option
 @debug_option
 def drop(
     letter_ids: tuple[str, ...],
-    directory: Path,
+    directory: Path | None,
+    config_file: Path | None,
     exporter: str | None,
     run: str | None,
     older_than: float | None,
@@ -97,48 +121,109 @@ def drop(
     as_json: bool,
 ) -> None:
     """Delete the dead letters that are named by ID and fit the filters."""
-    if not (letter_ids or is_all or exporter is not None or run is not None or older_than is not None):
-        raise CommandFailed(
-            "nothing says which; name letters, or give --exporter, --run, --older_than or --all.", EXIT_USAGE
-        )
-    letters = _letters(directory)
-    chosen = list(letters.entries(exporter=exporter, run=run, older_than_s=older_than))
-    if letter_ids:
-        missing = set(letter_ids) - {letter.id for letter in chosen}
-        if missing:
-            raise _unknown(*sorted(missing))
-        chosen = [letter for letter in chosen if letter.id in letter_ids]
-    removed = 0 if dry_run else _remove(letters, chosen)
+    _require_choice(letter_ids, exporter, run, older_than, is_all=is_all)
+    from nat.cli.letters import find_letters
+
+    places = find_directories("dead-letters", directory, config_file)
+    chosen = find_letters(places, letter_ids, exporter=exporter, run=run, older_than_s=older_than)
+    removed = 0 if dry_run else _remove(chosen)
     if as_json:
-        print_json({"chosen": [_metadata(letter) for letter in chosen], "dropped": removed})
+        print_json({"chosen": [_metadata(found.letter) for found in chosen], "dropped": removed})
     elif dry_run:
         if chosen:
-            _print_list(chosen)
+            _print_list([found.letter for found in chosen])
         click.echo(f"{len(chosen)} dead letters would be dropped.")
     else:
         click.echo(f"{removed} dead letters dropped.")
 
 
-def _remove(letters: "DeadLetters", chosen: "list[DeadLetter]") -> int:
+@dead_letters.command(short_help="Send dead letters again.")
+@click.argument("letter_ids", metavar="[ID]...", nargs=-1)
+@sending_options
+@directory_option("Where the dead letters are, if not where the file says.")
+@_filter_options
+@_all_option
+@click.option("--dry_run", is_flag=True, help="List what would be sent, and send nothing.")
+@json_option
+@debug_option
+def replay(
+    letter_ids: tuple[str, ...],
+    config_file: Path,
+    overrides: tuple[tuple[str, str], ...],
+    timeout_s: float,
+    directory: Path | None,
+    exporter: str | None,
+    run: str | None,
+    older_than: float | None,
+    is_all: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Send the dead letters again that are named by ID and fit the filters.
+
+    Each goes through the exporter of its name in the workflow file, as that is set up there. What is delivered is deleted, what
+    is refused again stays. The workflow is not run.
+
+    Exit code 0: everything that was chosen was delivered; 1: something was not; 2: wrong usage or configuration; 130: Ctrl-C.
+    """
+    _require_choice(letter_ids, exporter, run, older_than, is_all=is_all)
+    from nat.cli.letters import find_letters
+    from nat.cli.output import say
+    from nat.cli.replay import Replay
+
+    again = Replay(config_file, load_exporters(config_file, overrides).exporters, directory)
+    chosen = find_letters(again.places, letter_ids, exporter=exporter, run=run, older_than_s=older_than)
+    for obstacle in again.choose(chosen):
+        CommandFailed(obstacle).show()
+    if not dry_run:
+        again.run(timeout_s)
+    if as_json:
+        print_json(_replayed(chosen, [None] * len(chosen) if dry_run else again.fates()))
+    elif not chosen:
+        click.echo(f"No dead letters that fit in {', '.join(map(str, again.places))}.")
+    elif dry_run:
+        _print_list([found.letter for found in chosen])
+        click.echo(f"{again.sendable_count} dead letters would be sent.")
+    else:
+        for line in again.summary():
+            say(line)
+    if not dry_run:
+        click.get_current_context().exit(again.exit_code)
+
+
+def _require_choice(
+    letter_ids: tuple[str, ...], exporter: str | None, run: str | None, older_than: float | None, *, is_all: bool
+) -> None:
+    if not (letter_ids or is_all or exporter is not None or run is not None or older_than is not None):
+        raise CommandFailed(
+            "nothing says which; name letters, or give --exporter, --run, --older_than or --all.", EXIT_USAGE
+        )
+
+
+def _remove(chosen: "Sequence[FoundLetter]") -> int:
+    from nat.cli.letters import store_in
     from nat.cli.progress import progress
 
     removed = 0
     with progress(len(chosen), "letters") as advance:
-        for letter in chosen:
-            removed += letters.remove([letter.id])
+        for found in chosen:
+            removed += store_in(found.place).remove([found.letter.id])
             advance(True)
     return removed
 
 
-def _letters(directory: Path) -> "DeadLetters":
-    from nat.observability.delivery.dead_letters import DeadLetters
+def _replayed(chosen: "Sequence[FoundLetter]", fates: "Sequence[Fate | None]") -> dict[str, Any]:
+    """Letters with what became of them, and how many items that makes; without fates, just the letters."""
+    from nat.cli.replay import Outcome
 
-    return DeadLetters(directory, max_bytes=1)  # nothing is added
-
-
-def _unknown(*letter_ids: str) -> CommandFailed:
-    named = ", ".join(map(repr, letter_ids))
-    return CommandFailed(f"no dead letter {named} fits; `nat dead-letters list` lists them.")
+    letters = [_metadata(found.letter) for found in chosen]
+    items: dict[str, int] = dict.fromkeys(Outcome, 0)
+    for letter, fate in zip(letters, fates, strict=True):
+        letter["outcome"] = None if fate is None else fate.outcome
+        letter["why"] = None if fate is None else fate.why
+        if fate is not None:
+            items[fate.outcome] += letter["count"]
+    return {"chosen": letters, **items}
 
 
 def _metadata(letter: "DeadLetter") -> dict[str, Any]:
@@ -148,18 +233,19 @@ def _metadata(letter: "DeadLetter") -> dict[str, Any]:
     return fields
 
 
-def _content(letters: "DeadLetters", letter_id: str) -> Any:
+def _content(found: "FoundLetter") -> Any:
+    from nat.cli.letters import store_in, unknown_letter
     from nat.data_models.span import Span
     from nat.observability.delivery.codec import UndecodableError, decode
     from nat.observability.processor.span_to_dict import span_to_dict
     from nat.observability.snapshot import plain
 
     try:
-        value = decode(letters.read(letter_id)).value
+        value = decode(store_in(found.place).read(found.letter.id)).value
     except UndecodableError as exc:
-        raise CommandFailed(f"{letter_id}: {exc}.") from exc
+        raise CommandFailed(f"{found.letter.id}: {exc}.") from exc
     except KeyError:  # another process was faster
-        raise _unknown(letter_id) from None
+        raise unknown_letter(found.letter.id) from None
     items = value if isinstance(value, list) else [value]
     shown = [span_to_dict(item) if isinstance(item, Span) else plain(item) for item in items]
     return shown if isinstance(value, list) else shown[0]

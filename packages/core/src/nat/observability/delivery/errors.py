@@ -4,7 +4,7 @@ import asyncio
 import errno
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,6 +65,7 @@ class ExportFailure:
         detail: The message of an error whose author meant it for logs, else empty.
         retry_after_s: Seconds before which the backend wants no further attempt.
         is_too_large: Whether less at once might be taken.
+        is_answer: Whether it is known that the backend said so; a bug in the exporter looks like a refusal, too.
     """
 
     is_transient: bool
@@ -72,6 +73,7 @@ class ExportFailure:
     detail: str = ""
     retry_after_s: float | None = None
     is_too_large: bool = False
+    is_answer: bool = False
 
     def __str__(self) -> str:
         return f"{self.cause}: {self.detail}" if self.detail else self.cause
@@ -92,7 +94,7 @@ def classify(exc: BaseException, now: Callable[[], float] = time.time) -> Export
     if isinstance(exc, TransientExportError):
         return ExportFailure(True, cause, str(exc), _seconds(exc.retry_after_s))
     if isinstance(exc, PermanentExportError):
-        return ExportFailure(False, cause, str(exc), is_too_large=isinstance(exc, ItemTooLargeError))
+        return ExportFailure(False, cause, str(exc), is_too_large=isinstance(exc, ItemTooLargeError), is_answer=True)
     status = _http_status(exc)
     if status is not None:
         return ExportFailure(
@@ -101,6 +103,7 @@ def classify(exc: BaseException, now: Callable[[], float] = time.time) -> Export
             detail=f"HTTP {status}{_from_where(exc)}",
             retry_after_s=_retry_after_s(exc, now),
             is_too_large=status == _TOO_LARGE_HTTP,
+            is_answer=True,
         )
     if isinstance(exc, TimeoutError | asyncio.TimeoutError | ConnectionError) or _is_connection_error(exc):
         return ExportFailure(True, cause, _from_where(exc).strip())
@@ -109,7 +112,7 @@ def classify(exc: BaseException, now: Callable[[], float] = time.time) -> Export
         return ExportFailure(is_client_error, cause, f"{exc.strerror or ''}{_from_where(exc)}".strip())
     if exc.__cause__ is not None and exc.__cause__ is not exc:
         inner = classify(exc.__cause__, now)
-        return ExportFailure(inner.is_transient, cause, str(inner), inner.retry_after_s, inner.is_too_large)
+        return replace(inner, cause=cause, detail=str(inner))
     return ExportFailure(False, cause)
 
 

@@ -6,6 +6,7 @@ of OpenTelemetry's count spans.
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -19,7 +20,7 @@ _ITEMS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 
 
 _ERROR_TYPES = {"shutdown": "already_shutdown"}  # where OpenTelemetry has another word for our reason
 _DROPPED_ON_PURPOSE = frozenset({"filtered", "sampled_out"})
-_DROPPED_BY_DELIVERY = frozenset({"retries_exhausted", "too_large", "spool_full", "expired", "corrupt"})
+_DROPPED_BY_DELIVERY = frozenset({"retries_exhausted", "too_large", "expired", "corrupt", "spool_lost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class LaneMetrics:
         processor_time: Seconds that an item spends in the processors.
         send_time: Seconds of each attempt.
         in_flight: Items given to the exporter that have not met their fate.
+        unkept: Items that could not be written to the spool or as dead letters, by reason.
     """
 
     batch_size: Histogram = field(default_factory=lambda: Histogram(_ITEMS))
@@ -77,6 +79,7 @@ class LaneMetrics:
     processor_time: Histogram = field(default_factory=lambda: Histogram(_SECONDS))
     send_time: Histogram = field(default_factory=lambda: Histogram(_SECONDS))
     in_flight: int = 0
+    unkept: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +116,17 @@ def _counted(
     unit = f"{{{item}}}"
     processor, exporter = f"{head}.processor.{item}", f"{head}.exporter.{item}"
     in_flight = min(lane.in_flight, counts.pending)
+    given = min(lane.in_flight, counts.pending + counts.spooled)
     for error, value in _processed(counts, in_flight).items():
         yield Measurement(f"{processor}.processed", "counter", unit, value, _with_error(attributes, error))
     yield Measurement(f"{processor}.queue.size", "updowncounter", unit, counts.pending - in_flight, attributes)
     yield Measurement(f"{processor}.queue.capacity", "updowncounter", unit, capacity, attributes)
     for error, value in _exported(counts).items():
         yield Measurement(f"{exporter}.exported", "counter", unit, value, _with_error(attributes, error))
-    yield Measurement(f"{exporter}.inflight", "updowncounter", unit, in_flight, attributes)
+    yield Measurement(f"{exporter}.inflight", "updowncounter", unit, given, attributes)
+    yield Measurement("nat.delivery.spool.size", "updowncounter", unit, counts.spooled, attributes)
+    for error, value in lane.unkept.items():
+        yield Measurement("nat.delivery.unkept", "counter", unit, value, _with_error(attributes, error))
 
 
 def _measured(lane: LaneMetrics, attributes: dict[str, str], item: str) -> Iterator[Measurement]:

@@ -1,18 +1,63 @@
 """How one exporter's items are delivered."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from nat.data_models.delivery import DeliveryConfig, RetryConfig
+from nat.data_models.delivery import DeadLettersConfig, DeliveryConfig, RetryConfig, SpoolConfig
 from nat.data_models.telemetry_exporter import BatchConfigMixin, DeliveryConfigMixin
 from nat.observability.delivery.breaker import BreakerPolicy
 from nat.observability.delivery.retry import RetryPolicy
 
-__all__ = ["DeliveryOptions", "configured"]
+__all__ = [
+    "DeadLettersOptions",
+    "DeliveryOptions",
+    "SpoolOptions",
+    "StorageKind",
+    "configured",
+    "default_directory",
+    "directory_of",
+    "spool_options",
+]
+
+StorageKind = Literal["spool", "dead-letters"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolOptions:
+    """Where and how a lane keeps what it has not sent.
+
+    Attributes:
+        directory: Shared by exporters; each has a folder in it.
+        max_bytes: Cap of the exporter's folder.
+        max_age_s: Older records are deleted instead of sent; `None` for no limit.
+        fsync: See `Spool`.
+        run_wait_s: Seconds that the end of a run waits at most until its items are on disk; 0: it does not.
+    """
+
+    directory: Path
+    max_bytes: int = 2**30
+    max_age_s: float | None = 7 * 86_400.0
+    fsync: Literal["never", "batch", "always"] = "never"
+    run_wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLettersOptions:
+    """Where a lane keeps what was refused for good.
+
+    Attributes:
+        directory: Shared by exporters; each has a folder in it.
+        max_bytes: Cap of the directory.
+    """
+
+    directory: Path
+    max_bytes: int = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +78,8 @@ class DeliveryOptions:
         drop_on_overflow: Beyond that, new items are dropped and counted; else what waits is sent at once.
         batch_bytes: Bytes of one call of `export_processed`, before encoding; `None` sets no limit.
         max_item_bytes: Bytes of one item, before encoding; `None` sets no limit.
+        spool: What waits to be sent is kept on disk; `None`: in memory only.
+        dead_letters: What is refused for good is kept on disk; `None`: it is lost.
 
     Raises:
         ValueError: A value is out of its range.
@@ -50,6 +97,8 @@ class DeliveryOptions:
     drop_on_overflow: bool = False
     batch_bytes: int | None = None
     max_item_bytes: int | None = None
+    spool: SpoolOptions | None = None
+    dead_letters: DeadLettersOptions | None = None
 
     @property
     def item_limit_bytes(self) -> int | None:
@@ -89,7 +138,48 @@ def configured(options: DeliveryOptions, config: object, delivery: DeliveryConfi
         changes |= _renamed(_written(delivery.batch), _BATCH_NAMES)
         changes["retry"] = _retry(changes.get("retry", options.retry), delivery.retry)
         changes["breaker"] = replace(options.breaker, **_renamed(_written(delivery.breaker), _BREAKER_NAMES))
+        changes["spool"] = spool_options(delivery.spool)
+        changes["dead_letters"] = _dead_letters(delivery.dead_letters)
     return replace(options, **changes)
+
+
+def spool_options(config: SpoolConfig) -> SpoolOptions | None:
+    """What the `spool` key says; `None` if there is no spool."""
+    if not config.enabled:
+        return None
+    return SpoolOptions(
+        directory=_directory(config.directory, "spool"),
+        max_bytes=config.max_bytes,
+        max_age_s=config.max_age,
+        fsync=config.fsync,
+        run_wait_s=config.wait_timeout if config.wait == "run" else 0.0,
+    )
+
+
+def _dead_letters(config: DeadLettersConfig) -> DeadLettersOptions | None:
+    """What the `dead_letters` key says; `None` if there are none."""
+    if not config.enabled:
+        return None
+    return DeadLettersOptions(_directory(config.directory, "dead-letters"), config.max_bytes)
+
+
+def directory_of(kind: StorageKind, delivery: DeliveryConfig | None) -> Path:
+    """The directory that a `delivery:` block says, or the default one; also if the block switches that storage off."""
+    config = None
+    if delivery is not None:
+        config = delivery.spool if kind == "spool" else delivery.dead_letters
+    return _directory(None if config is None else config.directory, kind)
+
+
+def default_directory(name: StorageKind) -> Path:
+    """Where state is kept unless the user says (XDG Base Directory Specification, `XDG_STATE_HOME`)."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    home = Path(state) if os.path.isabs(state) else Path("~/.local/state").expanduser()  # noqa: PTH117  (may be empty)
+    return home / "nat" / name
+
+
+def _directory(configured: str | None, name: StorageKind) -> Path:
+    return default_directory(name) if configured is None else Path(configured).expanduser().absolute()
 
 
 _MIXIN_NAMES = {

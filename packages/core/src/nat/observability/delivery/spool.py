@@ -292,10 +292,29 @@ class Spool:
                         return payload
         raise SpoolError(errno.EIO, "a record was damaged on disk", str(segment.path))
 
+    def holds(self, spool_id: SpoolId) -> bool:
+        """Whether its record is known to be there and not acknowledged; the disk is not asked."""
+        with self._lock:
+            segment = self._segments.get(spool_id.segment)
+            return segment is not None and spool_id.offset not in segment.acknowledged
+
     # -- letting go --------------------------------------------------------------------------------------------------------
 
-    def acknowledge(self, ids: Iterable[SpoolId]) -> None:
+    def is_removed(self) -> bool:
+        """Whether our folder is found to be removed or replaced now, and records with it: those are not held any more."""
+        with self._lock:
+            try:
+                self._check_place()
+            except FileNotFoundError:
+                return True
+            except OSError:  # nobody knows
+                return False
+        return False
+
+    def acknowledge(self, ids: Iterable[SpoolId]) -> int:
         """These records need not be kept. Ids that are unknown by now are passed over.
+
+        Returns how many other records are found to be removed: they are not held any more.
 
         Raises:
             SpoolError: It could not be written down; this process has taken note all the same, and the next call tries again.
@@ -308,15 +327,18 @@ class Spool:
                     segment.acknowledge(spool_id)
                     touched[segment.key] = segment
             failure: OSError | None = None
+            removed = 0
             for segment in touched.values():
                 try:
                     self._settle(segment)
-                except FileNotFoundError:
-                    self._drop(segment)  # somebody removed it, and its records
+                except FileNotFoundError:  # somebody removed it, and its records
+                    removed += segment.records
+                    self._drop(segment)
                 except OSError as exc:
                     failure = exc
             if failure is not None:
                 raise failure
+            return removed
 
     def _settle(self, segment: "_Segment") -> None:
         """Write acknowledgements down, or delete the segment if nothing in it is needed."""

@@ -8,21 +8,23 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Literal, Protocol
 
 from nat.observability.delivery.breaker import Breaker
 from nat.observability.delivery.errors import ExportFailure, classify
 from nat.observability.delivery.intake import Load, item_bytes
+from nat.observability.delivery.keeping import Keeping
 from nat.observability.delivery.metrics import LaneMetrics
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.sizes import UNKNOWN_LIMIT_BYTES, size_of, truncated
 from nat.observability.events import CapturedStep, Run, report_nothing
 from nat.observability.ledger import Ledger
 from nat.observability.noise import Noise, Outage, is_ours, raised
-from nat.observability.pipeline import Envelope, Pipeline
+from nat.observability.pipeline import Envelope, Pipeline, items_of
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import described_copy
 from nat.observability.step_models import to_intermediate_step
@@ -40,6 +42,10 @@ _OPEN_WHILE_FLUSHING_S = 1.0  # that the breaker may be open while somebody wait
 _SLICE_COUNT = 256  # entries that are taken in one go
 _SLICE_BYTES = 1024 * 1024
 _BACKLOG_BYTES = 4 * 1024 * 1024  # as captured; described it is about three times as much
+_RESIDENT_BYTES = 4 * 1024 * 1024  # of records whose items are held in memory too; what comes beyond is on disk only
+_LOAD_BYTES = 256 * 1024  # of records that are read back in one go
+_LOOK_EVERY_S = 30.0  # for what processes have left that died meanwhile
+_TRY_DISK_EVERY_S = 1.0  # while it takes nothing
 _ABORT_TIMEOUT_S = 1.0  # for cancelled tasks to end; one that does not is left behind
 
 
@@ -107,6 +113,7 @@ class Lane:
         exporter: The configured exporter.
         options: How it is delivered to.
         is_solo: Items go to the exporter itself and not to a copy for each run: user code started it.
+        shown: Makes what may be shown of an error's message; by default all of it may.
     """
 
     def __init__(
@@ -119,6 +126,7 @@ class Lane:
         is_solo: bool = False,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        shown: Callable[[str], str] = str,
     ) -> None:
         self.name = name
         self.ledger = ledger or Ledger()
@@ -129,8 +137,12 @@ class Lane:
         self._is_solo = is_solo
         self._clock = clock
         self._jitter = jitter
+        self._shown = shown
         self._noise = Noise(_log, clock)
         self._outage = Outage(_log, name, clock)
+        self._keeping = Keeping(
+            name, self.ledger, self._noise, options.spool, options.dead_letters, self.metrics.unkept
+        )
         self._breaker = Breaker(options.breaker)
         self._not_before_s = -math.inf
         self._nudge = asyncio.Event()
@@ -153,6 +165,14 @@ class Lane:
         self._group_timer: asyncio.TimerHandle | None = None
         self._send_queue: deque[Envelope] = deque()
         self._group_bytes = 0
+        self._arrivals: deque[Envelope] = deque()
+        self._keep_soon: asyncio.Handle | None = None
+        self._settle_soon: asyncio.Handle | None = None
+        self._look_timer: asyncio.TimerHandle | None = None
+        self._disk_timer: asyncio.TimerHandle | None = None
+        self._resident_bytes = 0
+        self._partly_left: set[int] = set()
+        self._is_leaving = False
         self._unsent: dict[int, int] = {}
         self._sequence = 0
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -247,21 +267,90 @@ class Lane:
         self._worker = self._loop.create_task(self._work(), name=f"nat lane {self.name}", context=self._context)
         self._wake.set()
 
-    async def flush(self) -> None:
-        """Return when everything offered before has met its fate; meanwhile the breaker is open for a second at most."""
-        if self._loop is None or self._worker is None or self._worker.done() or self._is_over:
+    def recover(self) -> None:
+        """Begin to send what other processes have left in the spool, and go on looking for more now and then."""
+        assert self._loop is not None
+        if not self._keeping.is_spooling or self._is_closing:
             return
-        reached: asyncio.Future[int] = self._loop.create_future()
-        self._flushes.add(reached)
+        self._check_spool()
+        self._keeping.look_for_left()
+        self._pump()
+        self._look_timer = self._loop.call_later(_LOOK_EVERY_S, self.recover, context=self._context)
+
+    async def send_again(self, letter_ids: Iterable[str]) -> int:
+        """Put dead letters on their way again, as memory has room for them; how many items those stand for.
+
+        A letter is deleted once all of it was delivered. The shutdown leaves the rest where they are.
+        """
+        count = 0
+        for letter_id in letter_ids:
+            while self._resident_bytes >= _RESIDENT_BYTES and not self._is_closing:
+                self._has_room.clear()
+                await self._has_room.wait()
+            if self._is_closing:
+                break
+            envelope = self._keeping.letter(letter_id)
+            if envelope is not None:
+                count += envelope.count
+                self._register(envelope)
+                self._enqueue(envelope)
+                self._pump()
+            await asyncio.sleep(0)  # reading blocks the loop: let others have it in between
+        return count
+
+    @property
+    def letter_fates(self) -> dict[str, str | None]:
+        """What became of letters that were sent again, by id: why they stay, `None` for those delivered. From any thread."""
+        return self._keeping.letter_fates
+
+    async def flush(self) -> None:
+        """Return when everything has met its fate that was offered before or found on disk.
+
+        Meanwhile the breaker is open for a second at most.
+        """
+        reached = self._reached()
+        if reached is None:
+            return
         if self._breaker.state == "open":
             self._wake_pauses()
-        self._inbox.append(reached)
-        self._wake.set()
         try:
-            await self._wait_for(await reached)
+            await reached
+            mark = self._keeping.mark
+            is_all_loaded = self._keeping.is_through(mark)
+            await self._wait_for(self._sequence)
+            while self._waits_on_disk(mark):
+                await self._wait_for(self._sequence)
+            if not is_all_loaded:  # what was loaded last
+                await self._wait_for(self._sequence)
             _log.debug("%s: flushed", self.name)
         finally:
             self._flushes.discard(reached)
+
+    async def written(self) -> None:
+        """Return when everything offered before is on disk, as far as it can be written."""
+        reached = self._reached()
+        if reached is not None:
+            try:
+                await reached
+            finally:
+                self._flushes.discard(reached)
+
+    def _reached(self) -> "asyncio.Future[int] | None":
+        """A future that is done when everything offered before has left the pipeline; `None` if nothing runs here."""
+        if self._loop is None or self._worker is None or self._worker.done() or self._is_over:
+            return None
+        reached: asyncio.Future[int] = self._loop.create_future()
+        self._flushes.add(reached)
+        self._inbox.append(reached)
+        self._wake.set()
+        return reached
+
+    def _waits_on_disk(self, mark: int) -> bool:
+        """Whether something is to be sent that is on disk only, and has been loaded now as far as there is room."""
+        if self._is_leaving or self._is_over or self._keeping.is_through(mark):
+            return False
+        self._pump()
+        return bool(self._unsent)
 
     async def close(self, timeout_s: float | None = None, *, reason: str = "shutdown") -> None:
         """Take nothing more, send what waits within the timeout, count the rest as dropped. Idempotent.
@@ -281,6 +370,9 @@ class Lane:
         with self._offer_lock:
             self._refuse_reason = reason
         self._is_closing = True
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+        self._check_spool()
         self._wake_pauses()
         pipeline = self._exporter.pipeline
         try:
@@ -316,16 +408,29 @@ class Lane:
         with self._offer_lock:
             was_left_behind, self._is_over = self._is_over, True
             self._is_flushing_copies = False
-        if self._group_timer is not None:
-            self._group_timer.cancel()
+        self._write_rest()
         left = self._discard()
         if left and not was_left_behind:
             self.ledger.drop(reason, left)
             self._noise.warn(reason, "%s: %d items could not be sent (%s) and are lost", self.name, left, reason)
+        spooled = self.ledger.counts().spooled
+        if spooled:
+            self._noise.warn("left", "%s: %d items are on disk and will be sent at the next start", self.name, spooled)
         for flush in self._flushes:
             if not flush.done():
                 flush.set_result(0)
         self._wake_waiters()
+
+    def _write_rest(self) -> None:
+        """Take to disk what has left the pipeline."""
+        self._close_group()
+        if self._arrivals:
+            self._keep_arrivals()
+        elif self._keeping.is_spooling and not self._keeping.is_durable:
+            self._keep_again()
+        for handle in (self._keep_soon, self._settle_soon, self._look_timer, self._disk_timer):
+            if handle is not None:
+                handle.cancel()
 
     def leave_behind(self, reason: str) -> None:
         """Count what is on its way as dropped: the loop is blocked and will do it too late, if ever. Any thread."""
@@ -337,7 +442,7 @@ class Lane:
             self._noise.warn(reason, "%s: %d items could not be sent (%s) and are lost", self.name, left, reason)
 
     def _discard(self) -> int:
-        """Forget everything that is on its way; returns how many accepted items that were."""
+        """Forget everything that is on its way, and let go of the spool; returns how many accepted items are lost."""
         pipeline = self._exporter.pipeline
         count = 0 if pipeline is None else pipeline.disconnect(self)
         if not self._accepts_on_submit:
@@ -347,8 +452,12 @@ class Lane:
                     count += sum(item is not None for item, _ in entries)
         feeding = [] if self._feeding is None else [self._feeding]
         resumed = [envelope for envelope, _ in self._resumed]
-        stages = (feeding, resumed, *self._inputs, self._group, self._send_queue, *self._senders.values())
-        count += sum(envelope.count for stage in stages for envelope in stage)
+        ready = (self._keeping.give_held(), self._send_queue, *self._senders.values())
+        stages = (feeding, resumed, *self._inputs, self._group, *ready)
+        count += sum(envelope.count for stage in stages for envelope in stage if envelope.kept is None)
+        for envelope in chain.from_iterable(ready):
+            self._leave_letter(envelope)
+        self._keeping.close()
         self._feeding = None
         for stage in (self._inbox, self._taking, self._resumed, *self._inputs, self._group, self._send_queue):
             stage.clear()
@@ -401,6 +510,8 @@ class Lane:
 
     def _is_behind(self) -> bool:
         """Whether so much waits to be sent that nothing more is described: what was only captured holds less memory."""
+        if self._keeping.is_durable:
+            return False
         oldest = self._oldest_unsent()
         while self._backlog and self._backlog[0][0] < oldest:
             self._backlog.popleft()
@@ -416,6 +527,8 @@ class Lane:
             await pipeline.flush()
         await self._go_on_with_resumed()
         self._close_group()
+        if self._arrivals:
+            self._keep_arrivals()
         if not reached.done():
             reached.set_result(self._sequence)
 
@@ -589,21 +702,20 @@ class Lane:
         """Count what the pipeline dropped."""
         if self._is_over:
             return  # too late: it has been counted as lost
-        if self._is_over:
-            return
         _log.debug("%s: %d item(s) dropped: %s", self.name, count, reason)
         self.ledger.drop(reason, count)
 
     def is_ready(self) -> bool:
-        """Whether sending keeps up."""
-        return len(self._send_queue) < self._options.concurrency
+        """Whether sending keeps up, or the disk takes what waits."""
+        return self._keeping.is_durable or len(self._send_queue) < self._options.concurrency
 
     def _is_overfull(self, count: int, limit: int) -> bool:
         """Whether so many items more do not fit; a batching processor in the pipeline keeps the bound itself."""
         pipeline = self._exporter.pipeline
         if pipeline is not None and pipeline.has_batching:
             return False
-        waiting = sum(envelope.count for envelope in chain(self._group, self._send_queue))
+        ready = chain(self._group, self._arrivals, self._send_queue, self._keeping.held)
+        waiting = sum(envelope.count for envelope in ready)
         return waiting + count > limit
 
     # -- batch ---------------------------------------------------------------------------------------------------------
@@ -628,22 +740,24 @@ class Lane:
             counts = [envelope.count for envelope in group]
             whole = Envelope([envelope.value for envelope in group], None, sum(counts))
             whole.counts, whole.ready_at_s = counts, group[0].ready_at_s
+            whole.trace_ids = [None if envelope.run is None else envelope.run.trace_id for envelope in group]
             self._queue(whole)
 
     def _fit(self, envelope: Envelope) -> bool:
         """Cut the texts of items that are over the limit, and drop those that no cutting helps; false if nothing is left."""
         if not isinstance(envelope.value, list):
-            envelope.value, envelope.size_bytes = self._within_limit(envelope.value)
-            if envelope.value is not _TOO_LARGE:
+            fitted, envelope.size_bytes = self._within_limit(envelope.value)
+            if fitted is not _TOO_LARGE:
+                envelope.value = fitted
                 return True
-            self._drop_too_large(envelope.count)
+            self._lose_too_large(envelope)
             return False
         kept: list[Any] = []
         counts: list[int] = []
-        for item, count in zip(envelope.value, _counts(envelope), strict=True):
+        for item, count in items_of(envelope):
             fitted, size_bytes = self._within_limit(item)
             if fitted is _TOO_LARGE:
-                self._drop_too_large(count)
+                self._lose_too_large(Envelope(item, envelope.run, count))
                 continue
             kept.append(fitted)
             counts.append(count)
@@ -663,9 +777,27 @@ class Lane:
                          self.name, size, limit)  # fmt: skip
         return cut, limit
 
-    def _drop_too_large(self, count: int) -> None:
-        self._noise.warn("too_large", "%s: an item is too large, also with its texts cut, and is lost", self.name)
-        self.drop("too_large", count)
+    def _lose_too_large(self, envelope: Envelope) -> None:
+        if not self._is_over:
+            self._refuse(envelope, "too_large", "an item is too large, also with its texts cut")
+
+    def _refuse(self, envelope: Envelope, reason: str, why: str, answer: str | None = None) -> None:
+        """An envelope will not be sent again: keep it as dead letters, or count it as lost, and say so."""
+        is_spooled = envelope.kept is not None
+        if isinstance(envelope.kept, str):
+            self._partly_left.add(envelope.sequence)  # its letter stays
+        buried = self._keeping.bury(envelope, why, answer)
+        lost = envelope.count - buried
+        if buried:
+            self.ledger.dead_letter(buried, is_spooled=is_spooled)
+            self._noise.warn(reason, "%s: %s; %d items are kept as dead letters", self.name, why, buried)
+        if not lost:
+            return
+        if reason == "rejected":
+            self.ledger.reject(lost, is_spooled=is_spooled)
+        else:
+            self.ledger.drop(reason, lost, is_spooled=is_spooled)
+        self._noise.warn(f"{reason} and lost", "%s: %s; %d items are lost", self.name, why, lost)
 
     def _within_bytes(self, envelope: Envelope, limit: int) -> list[Envelope]:
         """The envelope, or a list's parts that are each within the limit."""
@@ -679,19 +811,118 @@ class Lane:
     # -- deliver -------------------------------------------------------------------------------------------------------
 
     def _queue(self, envelope: Envelope) -> None:
+        """Take what is ready to be sent; with a spool, it goes to disk first, together with what else comes in this turn."""
+        assert self._loop is not None
+        self._register(envelope)
+        if not self._keeping.is_spooling:
+            self._send_queue.append(envelope)
+            self._pump()
+            return
+        self._arrivals.append(envelope)
+        if self._keep_soon is None:
+            self._keep_soon = self._loop.call_soon(self._keep_arrivals, context=self._context)
+
+    def _register(self, envelope: Envelope) -> None:
+        """Note that an envelope is on its way."""
         self._sequence += 1
         envelope.sequence = self._sequence
         self._unsent[envelope.sequence] = 1
         state = None if envelope.run is None else self._runs.get(envelope.run)
         if state is not None:
             state.in_flight += 1
-        self._send_queue.append(envelope)
+
+    def _keep_arrivals(self) -> None:
+        if self._keep_soon is not None:
+            self._keep_soon.cancel()
+            self._keep_soon = None
+        arrivals = list(self._arrivals)
+        self._arrivals.clear()
+        was_durable = self._keeping.is_durable
+        self._keeping.keep(arrivals)
+        is_durable = self._keeping.is_durable
+        if not is_durable:
+            self._miss_removed()
+        for envelope in arrivals:
+            if self._must_wait(envelope):
+                self._keeping.put_off(envelope)
+                if envelope.kept is not None:
+                    self._take_off(envelope)
+            else:
+                self._enqueue(envelope)
+        if not (was_durable and is_durable):
+            self._keep_again()
         self._pump()
+        self._wake_waiters()
+
+    def _must_wait(self, envelope: Envelope) -> bool:
+        """Whether what came before it has found no room in memory, or it is on disk and finds none itself."""
+        if self._is_leaving:
+            return envelope.kept is not None
+        is_too_much = self._resident_bytes + envelope.record_bytes > _RESIDENT_BYTES
+        return self._keeping.has_put_off or (envelope.kept is not None and is_too_much)
+
+    def _check_spool(self) -> None:
+        """Notice that somebody has removed what is on disk, before anybody relies on it."""
+        if self._keeping.is_removed():
+            self._miss_removed()
+            self._keep_again()
+
+    def _miss_removed(self) -> None:
+        """What somebody has removed from the disk, and is in memory still, is only there; the rest of it is lost."""
+        for envelope in chain(self._send_queue, *self._senders.values(), self._keeping.held):
+            if self._keeping.is_lost(envelope):
+                self.ledger.unspool(envelope.count)
+                envelope.kept = None
+        self._keeping.lose_removed()
+
+    def _keep_again(self) -> None:
+        """Write to disk what is in memory only since the disk has failed; again soon, until it works."""
+        assert self._loop is not None
+        if self._disk_timer is not None:
+            self._disk_timer.cancel()
+            self._disk_timer = None
+        unkept = self._unkept()
+        resident = set(chain(*self._senders.values(), self._send_queue))
+        for envelopes in (unkept[:1], unkept[1:]):  # one shows whether the disk works
+            self._resident_bytes -= sum(envelope.record_bytes for envelope in envelopes if envelope in resident)
+            self._keeping.keep(envelopes, is_again=True)
+            self._resident_bytes += sum(envelope.record_bytes for envelope in envelopes if envelope in resident)
+            if not self._keeping.is_durable:
+                self._disk_timer = self._loop.call_later(_TRY_DISK_EVERY_S, self._keep_again, context=self._context)
+                return
+        self._has_room.set()
+
+    def _unkept(self) -> list[Envelope]:
+        """What is ready to be sent, in order, and might be on disk and is not; parts of one record are not told apart there."""
+        ready = chain(*self._senders.values(), self._send_queue, self._keeping.held)
+        return [
+            envelope
+            for envelope in ready
+            if envelope.kept is None and envelope.is_keepable and self._unsent.get(envelope.sequence) == 1
+        ]
+
+    def _enqueue(self, envelope: Envelope) -> None:
+        self._resident_bytes += envelope.record_bytes
+        self._send_queue.append(envelope)
+
+    def _refill(self) -> None:
+        """Load what is on disk only, if memory has room for it."""
+        while self._keeping.has_more and self._resident_bytes < _RESIDENT_BYTES // 2 and not self._is_leaving:
+            loaded = self._keeping.load(_LOAD_BYTES)
+            for envelope in loaded:
+                if not envelope.sequence:
+                    self._register(envelope)
+                self._enqueue(envelope)
+            if loaded:
+                return
 
     def _pump(self) -> None:
         """Start as many senders as there is work and room for."""
         assert self._loop is not None
-        while self._send_queue and len(self._senders) < self._options.concurrency and not self._is_aborted:
+        if self._is_aborted:
+            return
+        self._refill()
+        while self._send_queue and len(self._senders) < self._options.concurrency:
             share = len(self._send_queue) // self._options.concurrency
             limit = max(1, min(self._options.batch_size, share))
             first = self._send_queue.popleft()
@@ -715,7 +946,7 @@ class Lane:
             envelope = chunk.popleft()
             self._send_queue.extendleft(reversed(chunk))
             self._give_up(envelope, ExportFailure(False, "an unexpected error"), 1)
-            self._sent(envelope)
+            self._done_with(envelope)
         self._pump()
         pipeline = self._exporter.pipeline
         if self.is_ready() and pipeline is not None and pipeline.waiting_count:
@@ -723,7 +954,24 @@ class Lane:
 
     async def _send(self, exporter: LaneExporter, chunk: deque[Envelope]) -> None:
         while chunk:
-            await self._deliver(exporter, chunk)
+            if self._may_leave(chunk[0]):
+                self._begin_leaving()
+                self._leave(chunk.popleft())
+            else:
+                await self._deliver(exporter, chunk)
+
+    def _may_leave(self, envelope: Envelope) -> bool:
+        """Whether an envelope is left to the next start: it is on disk, and the backend takes nothing before the shutdown."""
+        if envelope.kept is None or not self._is_closing:
+            return False
+        return self._is_leaving or asyncio.get_running_loop().time() < self._not_before_s
+
+    def _begin_leaving(self) -> None:
+        """From now on nothing is read back from the disk; what is in memory only has its last chance."""
+        if not self._is_leaving:
+            self._is_leaving = True
+            for envelope in self._keeping.give_held():
+                self._enqueue(envelope)
 
     async def _deliver(self, exporter: LaneExporter, chunk: deque[Envelope]) -> None:
         """Take the first of the chunk to its fate."""
@@ -739,7 +987,12 @@ class Lane:
         envelope = chunk[0]
         attempts, started = 0, 0.0
         while True:
-            await self._wait_for_admission()
+            await self._wait_for_admission(envelope)
+            if self._may_leave(envelope):
+                self._begin_leaving()
+                chunk.popleft()
+                self._leave(envelope)
+                return
             started = started if attempts else self._clock()
             attempts += 1
             failure = await self._attempt(exporter, envelope)
@@ -749,7 +1002,7 @@ class Lane:
             self._learn(failure)
             if failure is None:
                 chunk.popleft()
-                self.ledger.deliver(envelope.count)
+                self.ledger.deliver(envelope.count, is_spooled=envelope.kept is not None)
                 break
             if failure.is_too_large:
                 parts = self._smaller(envelope, failure)
@@ -759,6 +1012,12 @@ class Lane:
                     break
                 return
             wait_s = None
+            if failure.is_transient and self._is_closing and envelope.kept is not None:
+                self._begin_leaving()
+                chunk.popleft()
+                self._leave(envelope)
+                self._pump()
+                return
             if failure.is_transient:
                 elapsed_s = self._clock() - started
                 wait_s = self._options.retry.wait_s(attempts, elapsed_s, self._jitter, failure.retry_after_s)
@@ -767,22 +1026,23 @@ class Lane:
                 self._give_up(envelope, failure, attempts)
                 break
             next_s = max(wait_s, self._breaker.wait_s(asyncio.get_running_loop().time()))
-            self._outage.failed(failure, self.ledger.pending, next_s)
+            self._outage.failed(failure, self.ledger.waiting, next_s)
             if self._options.concurrency > 1:
                 self._give_back(chunk)
             await self._pause(wait_s)
-        self._sent(envelope)
+        self._done_with(envelope)
 
-    async def _wait_for_admission(self) -> None:
+    async def _wait_for_admission(self, envelope: Envelope) -> None:
         """Return when the backend may be asked: not before it wants to be, and not while the breaker is open.
 
-        The beginning of the shutdown opens the way past the breaker, since nobody knows whether there is a later.
+        The beginning of the shutdown opens the way past the breaker, since nobody knows whether there is a later, and ends the
+        wait for an envelope that may be left on disk.
         """
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._may_leave(envelope):
             now = loop.time()
             if now < self._not_before_s:
-                await asyncio.sleep(self._not_before_s - now)
+                await self._pause(self._not_before_s - now)
                 continue
             at_most_s = _OPEN_WHILE_FLUSHING_S if self._flushes else math.inf
             wait_s = 0.0 if self._is_closing else self._breaker.wait_s(now, at_most_s)
@@ -804,7 +1064,8 @@ class Lane:
             return
         was_closed = self._breaker.state == "closed"
         self._breaker = self._breaker.succeeded()
-        self._outage.ended()
+        if failure is None or failure.is_answer:
+            self._outage.ended()
         if not was_closed:
             self._wake_pauses()
 
@@ -840,7 +1101,7 @@ class Lane:
         limit = min(UNKNOWN_LIMIT_BYTES, size // 2)
         cut = None if envelope.was_cut else truncated(item, limit)
         if cut is None:
-            self._drop_too_large(envelope.count)
+            self._lose_too_large(envelope)
             return []
         self._noise.warn("cut", "%s: %s: an item of %d bytes is too large; its biggest texts are cut and it is sent again",
                          self.name, failure, size)  # fmt: skip
@@ -866,18 +1127,14 @@ class Lane:
             if is_ours(exc):
                 raise
             _log.debug("%s: export failed: %s", self.name, raised(exc))
-            return _classified(exc)
+            failure = _classified(exc)
+            return replace(failure, detail=self._shown(failure.detail)) if failure.detail else failure
         return None
 
     def _give_up(self, envelope: Envelope, failure: ExportFailure, attempts: int) -> None:
-        if failure.is_transient:
-            self.ledger.drop("retries_exhausted", envelope.count)
-        else:
-            self.ledger.reject(envelope.count)
-        self._noise.warn(
-            "give_up", "%s: export failed (%s) after %d attempt(s); %d items are lost",
-            self.name, failure, attempts, envelope.count,
-        )  # fmt: skip
+        reason = "retries_exhausted" if failure.is_transient else "rejected"
+        why = f"export failed ({failure}) after {attempts} attempt(s)"
+        self._refuse(envelope, reason, why, failure.detail or None)
 
     def _give_back(self, chunk: deque[Envelope]) -> None:
         """Leave all but the first to other senders while that one waits."""
@@ -885,19 +1142,56 @@ class Lane:
             self._send_queue.appendleft(chunk.pop())
         self._pump()
 
-    def _sent(self, envelope: Envelope) -> None:
-        """An envelope has met its fate."""
-        left = self._unsent.get(envelope.sequence, 1) - 1
-        if left:
-            self._unsent[envelope.sequence] = left
+    def _done_with(self, envelope: Envelope) -> None:
+        """An envelope has met its fate: its record need not be kept."""
+        if self._take_off(envelope):
+            self._resident_bytes -= envelope.record_bytes
+            if envelope.sequence in self._partly_left:
+                self._partly_left.discard(envelope.sequence)
+            elif envelope.kept is not None:
+                self._keeping.acknowledge(envelope)
+                self._settle_acknowledged()
+        self._wake_waiters()
+
+    def _leave(self, envelope: Envelope) -> None:
+        """An envelope leaves memory; its record stays on disk, also if other parts of it were delivered."""
+        self._leave_letter(envelope)
+        if self._take_off(envelope):
+            self._resident_bytes -= envelope.record_bytes
+            self._partly_left.discard(envelope.sequence)
         else:
-            self._unsent.pop(envelope.sequence, None)
+            self._partly_left.add(envelope.sequence)
+        self._wake_waiters()
+
+    def _leave_letter(self, envelope: Envelope) -> None:
+        """A dead letter that was to be sent again and was not is one still."""
+        if isinstance(envelope.kept, str):
+            self.ledger.dead_letter(envelope.count, is_spooled=True)
+
+    def _take_off(self, envelope: Envelope) -> bool:
+        """Note that an envelope is not on its way any more; whether it was the last part of what came as one."""
         if envelope.run is not None:
             state = self._runs.get(envelope.run)
             if state is not None:
                 state.in_flight -= 1
                 self._end_when_done(state)
-        self._wake_waiters()
+        left = self._unsent.get(envelope.sequence, 1) - 1
+        if left:
+            self._unsent[envelope.sequence] = left
+        else:
+            self._unsent.pop(envelope.sequence, None)
+        return not left
+
+    def _settle_acknowledged(self) -> None:
+        assert self._loop is not None
+        if self._settle_soon is None:
+            self._settle_soon = self._loop.call_soon(self._settle, context=self._context)
+
+    def _settle(self) -> None:
+        self._settle_soon = None
+        if self._keeping.settle():
+            self._miss_removed()
+            self._keep_again()
 
     # -- waiting for what is on its way --------------------------------------------------------------------------------
 
@@ -966,22 +1260,15 @@ class Lane:
 _TOO_LARGE = object()
 
 
-def _counts(envelope: Envelope) -> list[int]:
-    """How many accepted items each item of a list stands for; where nobody has said, they are spread evenly."""
-    length = len(envelope.value)
-    if envelope.counts is not None and len(envelope.counts) == length:
-        return envelope.counts
-    share, rest = divmod(envelope.count, length)
-    return [share + (index < rest) for index in range(length)]
-
-
 def _halves(envelope: Envelope) -> tuple[Envelope, Envelope]:
     """A list's two halves, in order; they keep its place among what is sent."""
-    counts, middle = _counts(envelope), len(envelope.value) // 2
+    counts, middle = [count for _, count in items_of(envelope)], len(envelope.value) // 2
     halves = []
     for part in (slice(None, middle), slice(middle, None)):
         half = Envelope(envelope.value[part], envelope.run, sum(counts[part]))
         half.counts, half.sequence = counts[part], envelope.sequence
+        half.trace_ids = None if envelope.trace_ids is None else envelope.trace_ids[part]
+        half.kept, half.record_bytes = envelope.kept, envelope.record_bytes
         halves.append(half)
     return halves[0], halves[1]
 
