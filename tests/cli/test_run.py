@@ -362,7 +362,7 @@ def test_what_was_lost_comes_with_what_to_do(nat: CliRunner, workflow: Path) -> 
     assert result.stderr.splitlines()[-3:] == [
         "one       refusing          0     2  2 rejected",
         "two       refusing          0     2  2 rejected",
-        "rejected: the backend refused them, or the exporter raised. The log names the error.",
+        "rejected: the backend refused them, or the exporter raised. The log says why; delivery.dead_letters keeps them.",
     ]
 
 

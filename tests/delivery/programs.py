@@ -57,8 +57,8 @@ def run_program(
 ) -> "subprocess.CompletedProcess[str]":
     """Run a program next to `sender.py` to its end, and kill what it leaves behind.
 
-    One that forks while other threads run must not have its lines measured: coverage has a lock of its own, which another thread
-    may hold at that moment, and the child waits for it for ever (seen once in 150 runs).
+    One that forks while other threads run must not have its lines measured: coverage has a lock of its own, which another
+    thread may hold at that moment, and the child waits for it for ever (seen once in 150 runs).
     """
     _write(source, folder)
     process = subprocess.Popen(

@@ -77,7 +77,7 @@ def test_four_workers_deliver_every_span_once_and_end(
     options = ["--workers", "4", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "10", "--no-control-socket"]
     command = [sys.executable, "-m", "gunicorn", *options, *(["--preload"] if preloaded else []), "application:app"]
 
-    process = start_program(command, tmp_path)
+    process = start_program(command, tmp_path, is_measured=False)
     try:
         wait_until_served(process, port)
         with ThreadPoolExecutor(8) as pool:

@@ -6,7 +6,7 @@ from nat.observability.manager import TelemetryStatus
 __all__ = ["delivery_summary"]
 
 _ADVICE = {
-    "rejected": "the backend refused them, or the exporter raised. The log names the error; delivery.dead_letters keeps them.",
+    "rejected": "the backend refused them, or the exporter raised. The log says why; delivery.dead_letters keeps them.",
     "shutdown": "not sent before the program ended. Is the backend up? The log names the error.",
     "retries_exhausted": "no attempt worked. Is the backend up? The log names the error; see delivery.retry.",
     "too_large": "the backend takes nothing of that size; see delivery.max_item_bytes and delivery.batch.bytes.",
