@@ -13,6 +13,7 @@ import pytest
 
 from nat.data_models.span import Span, SpanContext
 from nat.observability.delivery import worker
+from nat.observability.delivery.breaker import BreakerPolicy
 from nat.observability.delivery.codec import encode, item_count, register_codec
 from nat.observability.delivery.dead_letters import DeadLetters
 from nat.observability.delivery.errors import ItemTooLargeError, PermanentExportError, TransientExportError
@@ -75,7 +76,7 @@ def left_behind(directory: Path, *records: bytes, clock: Callable[[], float] = t
 
 
 def record(value: Any, count: int = 1) -> bytes:
-    return encode(value, exporter="backend", trace_id=None, accepted_at=0.0, count=count)
+    return encode(value, exporter="backend", trace_id=None, accepted_at=time.time(), count=count)
 
 
 def span(name: str, trace_id: int) -> Span:
@@ -156,23 +157,51 @@ def test_what_a_dead_backend_did_not_take_is_sent_by_the_next_life_once_and_in_o
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
-def test_an_outage_of_an_hour_costs_nothing_that_is_tried_without_limit(tmp_path: Path, concurrency: int) -> None:
-    """`retry: {max_elapsed_time: 0}`; by default each attempt gives its item up after five minutes, and the next one begins."""
+@pytest.mark.parametrize("max_elapsed_s", [300.0, math.inf])
+def test_an_outage_of_an_hour_costs_nothing(tmp_path: Path, concurrency: int, max_elapsed_s: float) -> None:
+    backend = Backend(lambda item: TransientExportError("down") if backend.times[-1] < 3_600.0 else None)
 
-    async def hour(lane: Lane) -> None:
-        await virtual_time.sleep(3_600.0)
+    async def two_hours(lane: Lane) -> None:
+        await virtual_time.sleep(7_200.0)
 
-    limited, _ = a_life(
-        Backend(lambda item: TransientExportError("down")),
-        spooling(tmp_path / "a", concurrency=concurrency),
-        *ITEMS,
-        then=hour,
+    retry = RetryPolicy(max_elapsed_s=max_elapsed_s)
+    counts, _ = a_life(backend, spooling(tmp_path, concurrency=concurrency, retry=retry), *ITEMS, then=two_hours)
+
+    assert counts == Counts(accepted=100, delivered=100)
+    assert sorted(backend.taken) == ITEMS
+    assert max_elapsed_s < math.inf or concurrency > 1 or backend.taken == ITEMS
+
+
+def test_an_item_that_the_backend_cannot_digest_holds_up_no_other(tmp_path: Path) -> None:
+    """It goes to the end after five minutes, again and again, until it is too old."""
+    backend = Backend(lambda item: TransientExportError("HTTP 500") if item == 0 else None)
+
+    async def long(lane: Lane) -> None:
+        await virtual_time.sleep(600.0)
+        assert lane.ledger.counts() == Counts(accepted=100, delivered=99, spooled=1)
+        lane._keeping._clock = lambda: time.time() + 3_600.0
+        await virtual_time.sleep(600.0)
+
+    counts, _ = a_life(
+        backend, spooling(tmp_path, spool=SpoolOptions(tmp_path, max_age_s=3_000.0)), *range(100), then=long
     )
-    without_limit = spooling(tmp_path / "b", concurrency=concurrency, retry=RetryPolicy(max_elapsed_s=math.inf))
-    unlimited, _ = a_life(Backend(lambda item: TransientExportError("down")), without_limit, *ITEMS, then=hour)
 
-    assert limited.dropped["retries_exhausted"] >= 10
-    assert unlimited == Counts(accepted=100, spooled=100)
+    assert backend.taken == list(range(1, 100))
+    assert counts == Counts(accepted=100, delivered=99, dropped={"expired": 1})
+
+
+def test_attempts_without_repetition_do_not_go_round_without_a_pause(tmp_path: Path) -> None:
+    """`max_retries: 0`: the breaker is off, and a second lies between two attempts all the same."""
+    backend = Backend(lambda item: TransientExportError("down"))
+
+    async def minute(lane: Lane) -> None:
+        await virtual_time.sleep(60.0)
+
+    options = spooling(tmp_path, concurrency=1, retry=RetryPolicy(max_retries=0), breaker=BreakerPolicy(failures=0))
+    counts, _ = a_life(backend, options, *ITEMS, then=minute)
+
+    assert 50 <= len(backend.attempts) <= 63
+    assert counts == Counts(accepted=100, spooled=100)
 
 
 def test_another_process_that_dies_meanwhile_is_noticed_within_half_a_minute(tmp_path: Path) -> None:
@@ -431,11 +460,14 @@ def test_what_is_too_large_and_what_was_tried_too_often_is_kept(tmp_path: Path, 
     counts, _ = a_life(backend, options, "big" * 1_000, "small")
 
     reasons = sorted(letter.reason for letter in letters_in(tmp_path / "letters").entries())
-    assert reasons == [
+    too_large, too_often = (
         "an item is too large, also with its texts cut",
         "export failed (TransientExportError: down) after 2 attempt(s)",
-    ]
-    assert counts == Counts(accepted=2, dead_lettered=2)
+    )
+    if has_spool:
+        assert (reasons, counts) == ([too_large], Counts(accepted=2, dead_lettered=1, spooled=1))
+    else:
+        assert (reasons, counts) == ([too_large, too_often], Counts(accepted=2, dead_lettered=2))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a lane keeps on disk: items until they are acknowledged, and those that were refused for good."""
 
+import math
 import time
 from array import array
 from collections import Counter, deque
@@ -66,6 +67,7 @@ class Keeping:
             from nat.observability.delivery.dead_letters import DeadLetters
 
             self._letters = DeadLetters(dead_letters.directory, max_bytes=dead_letters.max_bytes, clock=clock)
+        self._max_age_s = math.inf if spool is None or spool.max_age_s is None else spool.max_age_s
         self._is_failing = False
         self._put_off = _PutOff()
         self._left: Iterator[tuple[SpoolId, bytes]] | None = None
@@ -223,10 +225,15 @@ class Keeping:
         from nat.observability.delivery.codec import UndecodableError, decode
 
         try:
-            envelope = Envelope(decode(data).value, None, spool_id.items)
+            record = decode(data)
         except UndecodableError as exc:  # written by a program that knows more types: it stays for one that does
             self._noise.warn("undecodable", "%s: an item in the spool stays there: %s", self._name, exc)
             return None
+        if self._clock() - record.accepted_at > self._max_age_s:
+            self._acknowledged.append(spool_id)
+            self._lose("expired", spool_id.items, "older than spool.max_age")
+            return None
+        envelope = Envelope(record.value, None, spool_id.items)
         envelope.kept, envelope.record_bytes = spool_id, len(data)
         return envelope
 

@@ -39,7 +39,7 @@ Entry = tuple[CapturedStep | CapturedSpan | None, Run]
 SHUTDOWN_TIMEOUT_S = 10.0  # for a last flush, where nothing else is said
 MAX_PENDING = 200_000  # items on their way in one lane of an exporter that user code started
 _OPEN_WHILE_FLUSHING_S = 1.0  # that the breaker may be open while somebody waits for a flush
-_SLICE_COUNT = 256  # entries that are taken in one go
+_SLICE_COUNT = 32  # entries that are taken in one go: about 2 ms, in which the agent may wait for the interpreter
 _SLICE_BYTES = 1024 * 1024
 _BACKLOG_BYTES = 4 * 1024 * 1024  # as captured; described it is about three times as much
 _RESIDENT_BYTES = 4 * 1024 * 1024  # of records whose items are held in memory too; what comes beyond is on disk only
@@ -1023,12 +1023,17 @@ class Lane:
                 wait_s = self._options.retry.wait_s(attempts, elapsed_s, self._jitter, failure.retry_after_s)
             if wait_s is None:
                 chunk.popleft()
+                if failure.is_transient and _is_whole_on_disk(envelope):
+                    self._postpone(envelope, failure, attempts)
+                    self._give_back(chunk, 0)
+                    await self._pause(self._options.retry.initial_interval_s)
+                    return
                 self._give_up(envelope, failure, attempts)
                 break
             next_s = max(wait_s, self._breaker.wait_s(asyncio.get_running_loop().time()))
             self._outage.failed(failure, self.ledger.waiting, next_s)
             if self._options.concurrency > 1:
-                self._give_back(chunk)
+                self._give_back(chunk, 1)
             await self._pause(wait_s)
         self._done_with(envelope)
 
@@ -1136,9 +1141,20 @@ class Lane:
         why = f"export failed ({failure}) after {attempts} attempt(s)"
         self._refuse(envelope, reason, why, failure.detail or None)
 
-    def _give_back(self, chunk: deque[Envelope]) -> None:
-        """Leave all but the first to other senders while that one waits."""
-        while len(chunk) > 1:
+    def _postpone(self, envelope: Envelope, failure: ExportFailure, attempts: int) -> None:
+        """An envelope has had its attempts for now: it goes to the end of what waits on disk."""
+        self._noise.warn(
+            "postponed", "%s: export failed (%s) after %d attempt(s); %d items stay on disk and are sent again later",
+            self.name, failure, attempts, envelope.count,
+        )  # fmt: skip
+        self._keeping.put_off(envelope)
+        self._take_off(envelope)
+        self._resident_bytes -= envelope.record_bytes
+        self._wake_waiters()
+
+    def _give_back(self, chunk: deque[Envelope], kept: int) -> None:
+        """Leave all but the first `kept` to other senders while this one waits."""
+        while len(chunk) > kept:
             self._send_queue.appendleft(chunk.pop())
         self._pump()
 
@@ -1258,6 +1274,12 @@ class Lane:
 
 
 _TOO_LARGE = object()
+
+
+def _is_whole_on_disk(envelope: Envelope) -> bool:
+    """Whether all of its record is still to be sent."""
+    kept = envelope.kept
+    return kept is not None and not isinstance(kept, str) and kept.items == envelope.count
 
 
 def _halves(envelope: Envelope) -> tuple[Envelope, Envelope]:
