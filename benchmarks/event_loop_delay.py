@@ -138,7 +138,7 @@ def compare(faults: Sequence[str], rounds: int, seconds: float) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each round")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each round")
     parser.add_argument("--faults", nargs="+", choices=FAULTS[1:], default=FAULTS[1:])
     parser.add_argument("--round", choices=FAULTS, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
