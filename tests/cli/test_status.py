@@ -143,7 +143,11 @@ def test_a_workflow_file_that_does_not_say_is_an_error(tmp_path: Path) -> None:
 
 
 def test_watching_prints_it_again_until_it_is_interrupted(directory: Path) -> None:
-    command = [NAT, "status", "--directory", str(directory), "--watch"]
+    """What a shell has put into the background would be deaf to it by inheritance."""
+    hears_ctrl_c = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", hears_ctrl_c, NAT, "status", "--directory", str(directory), "--watch"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
