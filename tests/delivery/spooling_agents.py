@@ -13,7 +13,7 @@ import threading
 from dataclasses import replace
 
 from nat.observability import DeliveryConfig, Telemetry, step
-from nat.observability.delivery import worker
+from nat.observability.delivery import sender
 from nat.observability.delivery.options import DeliveryOptions
 from tests.support.collecting import registered
 from tests.support.fault_backend import PostLists, PostSpans
@@ -86,7 +86,7 @@ def work(directory: str, *urls: str) -> None:
 
 def take_over(directory: str, *urls: str) -> None:
     """Live until stdin ends, looking often for what others have left."""
-    worker._LOOK_EVERY_S = 0.1
+    sender._LOOK_EVERY_S = 0.1
     with telemetry_to(directory, *urls):
         say("ready")
         sys.stdin.read()

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.step_types import IntermediateStepType
-from nat.observability.delivery import worker
+from nat.observability.delivery import sender
 from nat.observability.delivery.breaker import BreakerPolicy
 from nat.observability.delivery.dead_letters import DeadLetters
 from nat.observability.delivery.errors import ItemTooLargeError, PermanentExportError, TransientExportError
@@ -202,7 +202,7 @@ class LaneMachine(RuleBasedStateMachine):
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="lane-"))
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(worker, "_RESIDENT_BYTES", resident_bytes)
+        self.patch.setattr(sender, "_RESIDENT_BYTES", resident_bytes)
         self.loop = VirtualLoop()
         self.jumped_s = 0.0
         gate = asyncio.Event()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from nat.data_models.span import Span, SpanContext
-from nat.observability.delivery import worker
+from nat.observability.delivery import sender
 from nat.observability.delivery.breaker import BreakerPolicy
 from nat.observability.delivery.codec import encode, item_count, register_codec
 from nat.observability.delivery.dead_letters import DeadLetters
@@ -32,8 +32,8 @@ ITEMS = [f"item {number:03}" for number in range(100)]
 @pytest.fixture
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory has room for a few of the records of `ITEMS`; the rest is on disk only."""
-    monkeypatch.setattr(worker, "_RESIDENT_BYTES", 1_000)
-    monkeypatch.setattr(worker, "_LOAD_BYTES", 300)
+    monkeypatch.setattr(sender, "_RESIDENT_BYTES", 1_000)
+    monkeypatch.setattr(sender, "_LOAD_BYTES", 300)
 
 
 def spooling(directory: Path, **options: Any) -> DeliveryOptions:
@@ -179,7 +179,7 @@ def test_an_item_that_the_backend_cannot_digest_holds_up_no_other(tmp_path: Path
     async def long(lane: Lane) -> None:
         await virtual_time.sleep(600.0)
         assert lane.ledger.counts() == Counts(accepted=100, delivered=99, spooled=1)
-        lane._keeping._clock = lambda: time.time() + 3_600.0
+        lane._sender._keeping._clock = lambda: time.time() + 3_600.0
         await virtual_time.sleep(600.0)
 
     counts, _ = a_life(
@@ -210,7 +210,7 @@ def test_another_process_that_dies_meanwhile_is_noticed_within_half_a_minute(tmp
     async def later(lane: Lane) -> None:
         await virtual_time.sleep(10.0)
         left_behind(tmp_path, record("left"))
-        await virtual_time.sleep(worker._LOOK_EVERY_S)
+        await virtual_time.sleep(sender._LOOK_EVERY_S)
 
     a_life(backend, spooling(tmp_path), then=later)
 

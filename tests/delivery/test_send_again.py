@@ -13,7 +13,7 @@ from nat.cli.register_workflow import register_telemetry_exporter
 from nat.data_models.span import Span
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.observability import DeliveryConfig, Telemetry
-from nat.observability.delivery import worker
+from nat.observability.delivery import sender
 from nat.observability.delivery.codec import encode
 from nat.observability.delivery.dead_letters import DeadLetters
 from nat.observability.delivery.errors import ItemTooLargeError, PermanentExportError, TransientExportError
@@ -121,7 +121,7 @@ def test_the_end_leaves_letters_where_they_are(
     letters: DeadLetters, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One attempt more, no more; what memory had no room for is not read, and the log promises nothing."""
-    monkeypatch.setattr(worker, "_RESIDENT_BYTES", 1)
+    monkeypatch.setattr(sender, "_RESIDENT_BYTES", 1)
     ids = add(letters, *map(str, range(9)))
     backend = Backend(lambda item: TransientExportError("down"))
 

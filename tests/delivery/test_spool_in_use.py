@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from nat.observability import DeliveryConfig, Telemetry, step
-from nat.observability.delivery import worker
+from nat.observability.delivery import sender
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.retry import RetryPolicy
 from nat.observability.delivery.spool import exporter_directory, survey
@@ -295,8 +295,8 @@ def test_nat_run_says_what_is_on_disk_and_the_next_one_sends_it(
 def test_order_is_kept_through_an_outage_in_which_most_spans_are_on_disk_only(
     backend: FaultBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_RESIDENT_BYTES", 10_000)
-    monkeypatch.setattr(worker, "_LOAD_BYTES", 2_000)
+    monkeypatch.setattr(sender, "_RESIDENT_BYTES", 10_000)
+    monkeypatch.setattr(sender, "_LOAD_BYTES", 2_000)
     backend.from_now_on(answer(503))
 
     class InOrder(Items):

@@ -18,7 +18,7 @@ from nat.observability.snapshot import plain
 if TYPE_CHECKING:
     from nat.observability.delivery.spool import SpoolId
 
-__all__ = ["Envelope", "Outlet", "Pipeline", "PipelineTypeError", "generic_arguments", "items_of"]
+__all__ = ["Envelope", "Outlet", "Pipeline", "PipelineTypeError", "generic_arguments", "halves_of", "items_of"]
 
 _log = logging.getLogger("nat.observability.pipeline")
 
@@ -83,6 +83,19 @@ def items_of(envelope: Envelope) -> Iterator[tuple[Any, int]]:
         share, rest = divmod(envelope.count, max(1, len(items)))
         counts = [share + (index < rest) for index in range(len(items))]
     return zip(items, counts, strict=True)
+
+
+def halves_of(envelope: Envelope) -> tuple[Envelope, Envelope]:
+    """A list's two halves, in order; they keep its place among what is sent."""
+    counts, middle = [count for _, count in items_of(envelope)], len(envelope.value) // 2
+    halves = []
+    for part in (slice(None, middle), slice(middle, None)):
+        half = Envelope(envelope.value[part], envelope.run, sum(counts[part]))
+        half.counts, half.sequence = counts[part], envelope.sequence
+        half.trace_ids = None if envelope.trace_ids is None else envelope.trace_ids[part]
+        half.kept, half.record_bytes = envelope.kept, envelope.record_bytes
+        halves.append(half)
+    return halves[0], halves[1]
 
 
 class Outlet(Protocol):
