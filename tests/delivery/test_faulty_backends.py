@@ -7,17 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import aiohttp
 import pytest
 
-from nat.data_models.intermediate_step import IntermediateStep
 from nat.observability import Telemetry, step
 from nat.observability.delivery.breaker import BreakerPolicy
 from nat.observability.delivery.errors import TransientExportError, classify
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.retry import RetryPolicy
 from nat.observability.exporter.base_exporter import BaseExporter
-from nat.observability.exporter.raw_exporter import RawExporter
 from nat.observability.ledger import Counts
 from tests.support.collecting import Received, SpanCollector, emit, registered
 from tests.support.fault_backend import (
@@ -28,6 +25,7 @@ from tests.support.fault_backend import (
     FaultBackend,
     PostLists,
     PostSpans,
+    PostSteps,
     answer,
     closed_port,
     retry_later,
@@ -55,26 +53,10 @@ class QuickLists(PostLists):
         return replace(super().delivery_options, retry=_QUICK, breaker=_BREAKER)
 
 
-class PostSteps(RawExporter[IntermediateStep, IntermediateStep]):
-    """Posts each step, in order."""
-
-    def __init__(self, endpoint: str) -> None:
-        super().__init__()
-        self.endpoint = endpoint
-        self.session = aiohttp.ClientSession()
-
+class QuickSteps(PostSteps):
     @property
     def delivery_options(self) -> DeliveryOptions:
         return replace(super().delivery_options, retry=_QUICK, breaker=_BREAKER)
-
-    async def export_processed(self, item: Any) -> None:
-        document = {"name": f"{item.name} {item.event_type}", "span_id": f"{item.UUID} {item.event_type}"}
-        async with self.session.post(self.endpoint, json=document) as response:
-            response.raise_for_status()
-
-    async def _cleanup(self) -> None:
-        await self.session.close()
-        await super()._cleanup()
 
 
 def run_of(telemetry: Telemetry, steps: int) -> None:
@@ -145,7 +127,7 @@ def test_a_backend_that_refuses_for_long_is_tried_no_more_often_than_configured(
 def test_steps_keep_their_order_through_an_outage(backend: FaultBackend) -> None:
     backend.plan(answer(503), answer(503), answer(200), answer(200), answer(503), RESETS, answer(429))
 
-    with Telemetry({"backend": registered(lambda: PostSteps(backend.url))()}) as telemetry:
+    with Telemetry({"backend": registered(lambda: QuickSteps(backend.url))()}) as telemetry:
         run_of(telemetry, 20)
         status = telemetry.flush(20.0).exporters["backend"]
 

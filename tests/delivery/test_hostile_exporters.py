@@ -592,7 +592,7 @@ def test_a_run_leaves_nothing_behind() -> None:
 
         assert lane._runs == {}
         assert not telemetry._manager._captures
-        assert (lane._unsent, lane._senders, list(lane._send_queue)) == ({}, {}, [])
+        assert (lane._sender._unsent, lane._sender._senders, list(lane._sender._send_queue)) == ({}, {}, [])
 
 
 def test_flushes_that_time_out_leave_nothing_behind() -> None:
@@ -615,7 +615,7 @@ def test_flushes_that_time_out_leave_nothing_behind() -> None:
         telemetry.flush(0.01)
     time.sleep(0.1)
     lane = instances[0]._life.lane
-    waiting = len([waiter for _, waiter in lane._waiters if not waiter.done()]) + len(lane._flushes)
+    waiting = len([waiter for _, waiter in lane._sender._waiters if not waiter.done()]) + len(lane._flushes)
     release.set()
     telemetry.close(5.0)
 

@@ -19,9 +19,11 @@ from typing import Any, Literal
 import aiohttp
 from aiohttp import web
 
+from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.span import Span
 from nat.observability.delivery.errors import PermanentExportError, TransientExportError
 from nat.observability.delivery.options import DeliveryOptions
+from nat.observability.exporter.raw_exporter import RawExporter
 from nat.observability.exporter.span_exporter import SpanExporter
 from tests.support.web_server import WebServer
 
@@ -35,6 +37,7 @@ __all__ = [
     "FaultBackend",
     "PostLists",
     "PostSpans",
+    "PostSteps",
     "answer",
     "closed_port",
     "retry_later",
@@ -238,6 +241,24 @@ class PostLists(PostSpans):
             if response.status >= 300:
                 raise PermanentExportError(f"HTTP {response.status}")
             await response.read()
+
+
+class PostSteps(RawExporter[IntermediateStep, IntermediateStep]):
+    """Posts each step, in order."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__()
+        self.endpoint = endpoint
+        self.session = aiohttp.ClientSession()
+
+    async def export_processed(self, item: Any) -> None:
+        document = {"name": f"{item.name} {item.event_type}", "span_id": f"{item.UUID} {item.event_type}"}
+        async with self.session.post(self.endpoint, json=document) as response:
+            response.raise_for_status()
+
+    async def _cleanup(self) -> None:
+        await self.session.close()
+        await super()._cleanup()
 
 
 def main() -> None:
