@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from nat.data_models.delivery import BatchDeliveryConfig, DeliveryConfig, RetryConfig
+from nat.data_models.delivery import BatchDeliveryConfig, DeliveryConfig, RetryConfig, SpoolConfig
 from nat.data_models.errors import ConfigurationError
 from nat.data_models.telemetry_exporter import BatchConfigMixin, DeliveryConfigMixin
 from nat.observability import Telemetry
@@ -88,6 +88,7 @@ general:
           retry:
             multiplier: 0.5
           loop: mine
+          spool: 7
 """,
         )
 
@@ -101,7 +102,36 @@ general:
         ),
         f"w.yaml:11:13: {head}.two.delivery.retry.multiplier: should be greater than or equal to 1, got 0.5",
         f"w.yaml:12:11: {head}.two.delivery.loop: should be 'shared' or 'own', got 'mine'",
+        (
+            f"w.yaml:13:11: {head}.two.delivery.spool: expected true, false or a mapping with the keys "
+            f"{', '.join(SpoolConfig.model_fields)}, got 7"
+        ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("general", "own", "expected"),
+    [
+        ({}, {}, None),
+        ({}, {"spool": {}}, None),
+        ({}, {"spool": True}, "/state/nat/spool"),
+        ({}, {"spool": {"directory": "/mine"}}, "/mine"),
+        ({"spool": {"directory": "/all"}}, {}, "/all"),
+        ({"spool": {"directory": "/all"}}, {"spool": {"wait": "run"}}, "/all"),
+        ({"spool": {"directory": "/all"}}, {"spool": False}, None),
+        ({"spool": False}, {"spool": {"directory": "/mine"}}, "/mine"),
+        ({"spool": {"directory": "/all", "enabled": False}}, {"spool": True}, "/all"),
+    ],
+)
+def test_true_or_any_key_switches_a_spool_on_and_false_off(
+    general: dict[str, Any], own: dict[str, Any], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    delivery = DeliveryConfig.model_validate(own).over(DeliveryConfig.model_validate(general))
+
+    spool = configured(DeliveryOptions(), object(), delivery).spool
+
+    assert (None if spool is None else str(spool.directory)) == expected
 
 
 def test_the_guides_keys_say_the_same_and_the_block_goes_before() -> None:

@@ -120,6 +120,8 @@ class _Storage(_Block):
     def _from_flag(cls, value: Any) -> Any:
         if isinstance(value, bool):
             return {"enabled": value}
+        if not isinstance(value, dict | cls):
+            raise ValueError(f"expected true, false or a mapping with the keys {', '.join(cls.model_fields)}")
         return {"enabled": True, **value} if isinstance(value, dict) and value else value
 
 
