@@ -23,7 +23,7 @@ def test_paths_lead_to_files() -> None:
 def test_the_tree_names_every_module() -> None:
     """Every module of core has its place in the tree, and the folders there exist."""
     (tree,) = (block.text for block in markdown.blocks(_PAGE) if "core/src/nat/" in block.text)
-    inside = tree.partition("core/src/nat/\n")[2].partition("└── file/")[0]
+    inside = tree.partition("core/src/nat/\n")[2].partition("├── file/")[0]
     modules = {
         path.stem
         for path in _CORE.rglob("*.py")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from nat.data_models.span import Span, SpanContext, SpanEvent, SpanLink, SpanStatus, SpanStatusCode
+from nat.observability.spans.otlp_json import request_of, spans_of_request
 from nat.plugins.file.lines import line_of_request
-from nat.plugins.file.otlp_json import request_of_span, spans_of_request
 
 
 class Color(StrEnum):
@@ -74,7 +74,7 @@ def test_a_line_is_one_request() -> None:
 
 
 def test_a_root_without_a_project_has_no_parent_and_no_service() -> None:
-    request = request_of_span(Span(name="run", context=SpanContext(trace_id=1, span_id=2), start_time=3), {})
+    request = request_of([Span(name="run", context=SpanContext(trace_id=1, span_id=2), start_time=3)], {})
 
     (resource_spans,) = request["resourceSpans"]
     assert resource_spans["resource"] == {"attributes": []}

@@ -18,7 +18,16 @@ from nat.observability.snapshot import plain
 if TYPE_CHECKING:
     from nat.observability.delivery.spool import SpoolId
 
-__all__ = ["Envelope", "Outlet", "Pipeline", "PipelineTypeError", "generic_arguments", "halves_of", "items_of"]
+__all__ = [
+    "Envelope",
+    "Outlet",
+    "Pipeline",
+    "PipelineTypeError",
+    "SpanView",
+    "generic_arguments",
+    "halves_of",
+    "items_of",
+]
 
 _log = logging.getLogger("nat.observability.pipeline")
 
@@ -122,6 +131,21 @@ class Outlet(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SpanView:
+    """Another form of spans that an exporter's processors may take and give; the pipeline takes in and gives spans.
+
+    Attributes:
+        kind: Its class.
+        of: Makes it of a span.
+        span_of: Gives the span that it shows.
+    """
+
+    kind: type
+    of: Callable[[Span], Any]
+    span_of: Callable[[Any], Span]
+
+
+@dataclass(frozen=True, slots=True)
 class _Stage:
     name: str
     processor: Processor[Any, Any]
@@ -133,12 +157,14 @@ class Pipeline:
     Args:
         owner: Name of the exporter's class, for messages.
         input_type, output_type: What the exporter gives in and takes out.
+        view: A form of spans that processors may use instead of them; one that is the output type is made by the exporter.
     """
 
-    def __init__(self, owner: str, input_type: Any, output_type: Any) -> None:
+    def __init__(self, owner: str, input_type: Any, output_type: Any, view: SpanView | None = None) -> None:
         self._owner = owner
         self._input_type = input_type
-        self._output_type = output_type
+        self._output_type = Span if view is not None and _is_kind(output_type, view.kind) else output_type
+        self._view = view
         self._stages: list[_Stage] = []
         self._is_fixed = False
         self._running: list[Processor[Any, Any]] = []
@@ -349,28 +375,43 @@ class Pipeline:
         return self._output_type is dict or get_origin(self._output_type) is dict
 
     def _with_conversion(self, processors: Sequence[Processor[Any, Any]]) -> list[Processor[Any, Any]]:
-        """Put the built-in conversion where a span would meet a dict, unless a processor of the author's makes dicts."""
+        """Put conversions where a span would meet a dict or a view, or a view a span.
+
+        Where a processor of the author's makes dicts, there is no conversion to dicts.
+        """
         result: list[Processor[Any, Any]] = []
         current = self._input_type
         is_converted = False
         for processor in processors:
             takes, gives = generic_arguments(type(processor), Processor, processor)
             if not is_converted and _is_span(current) and _is_dict(takes):
-                result.append(_SpansToDicts())
+                result.append(_Conversion(span_to_dict))
                 is_converted = True
             is_converted = is_converted or (_is_span(current) and _is_dict(gives))
+            result += self._view_conversions(current, takes)
             result.append(processor)
             current = gives if not isinstance(gives, TypeVar) else current
         if self._makes_dicts and not is_converted and _is_span(self._input_type) and _is_span(_item_type(current)):
-            result.append(_SpansToDicts())
-        return result
+            result.append(_Conversion(span_to_dict))
+        return result + self._view_conversions(_item_type(current), self._output_type)
+
+    def _view_conversions(self, given: Any, wanted: Any) -> list[Processor[Any, Any]]:
+        """What turns `given` into `wanted`, if one is a span and the other its view."""
+        view = self._view
+        if view is None or _fits(given, wanted):
+            return []
+        if _is_span(given) and _is_kind(wanted, view.kind):
+            return [_Conversion(view.of)]
+        if _is_kind(given, view.kind) and _is_span(wanted):
+            return [_Conversion(view.span_of)]
+        return []
 
     def _check_types(self, processors: Sequence[Processor[Any, Any]], *, is_complete: bool) -> None:
         current, giver = self._input_type, f"{self._owner} (its input)"
         for processor in processors:
             name = type(processor).__name__
             takes, gives = generic_arguments(type(processor), Processor, processor)
-            is_convertible = _is_span(current) and _is_dict(takes)
+            is_convertible = (_is_span(current) and _is_dict(takes)) or self._view_conversions(current, takes)
             if not (_fits(current, takes) or is_convertible):
                 raise PipelineTypeError(
                     f"{self._owner}: {name} takes {_text(takes)} but comes after {giver}, which gives {_text(current)}"
@@ -411,11 +452,14 @@ class Pipeline:
         return ", ".join(repr(stage.name) for stage in self._stages) or "none"
 
 
-class _SpansToDicts(Processor[Any, Any]):
-    """The built-in conversion: of a span, or of each span of a list."""
+class _Conversion(Processor[Any, Any]):
+    """A built-in conversion: of an item, or of each item of a list."""
+
+    def __init__(self, convert: Callable[[Any], Any]) -> None:
+        self._convert = convert
 
     async def process(self, item: Any) -> Any:
-        return [span_to_dict(span) for span in item] if isinstance(item, list) else span_to_dict(item)
+        return [self._convert(one) for one in item] if isinstance(item, list) else self._convert(item)
 
 
 def generic_arguments(cls: type, base: type, instance: object = None) -> tuple[Any, ...]:
@@ -487,6 +531,10 @@ def _item_type(candidate: Any) -> Any:
 
 def _is_span(candidate: Any) -> bool:
     return isinstance(candidate, type) and issubclass(candidate, Span)
+
+
+def _is_kind(candidate: Any, kind: type) -> bool:
+    return isinstance(candidate, type) and issubclass(candidate, kind)
 
 
 def _is_dict(candidate: Any) -> bool:

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
         DeliveryConfigMixin,
         TelemetryExporterBaseConfig,
     )
-    from nat.observability.delivery.errors import ItemTooLargeError, PermanentExportError, TransientExportError
+    from nat.observability.delivery.errors import (
+        ItemTooLargeError,
+        PartialExportError,
+        PermanentExportError,
+        TransientExportError,
+    )
     from nat.observability.exporter.base_exporter import BaseExporter, IsolatedAttribute
     from nat.observability.exporter.processing_exporter import ProcessingExporter
     from nat.observability.exporter.raw_exporter import RawExporter
@@ -44,6 +49,7 @@ _HOMES = {
     "DeliveryConfigMixin": "nat.data_models.telemetry_exporter",
     "TelemetryExporterBaseConfig": "nat.data_models.telemetry_exporter",
     "ItemTooLargeError": "nat.observability.delivery.errors",
+    "PartialExportError": "nat.observability.delivery.errors",
     "PermanentExportError": "nat.observability.delivery.errors",
     "TransientExportError": "nat.observability.delivery.errors",
     "BaseExporter": "nat.observability.exporter.base_exporter",
@@ -72,6 +78,7 @@ __all__ = [
     "IntermediateStepType",
     "IsolatedAttribute",
     "ItemTooLargeError",
+    "PartialExportError",
     "PermanentExportError",
     "ProcessingExporter",
     "Processor",

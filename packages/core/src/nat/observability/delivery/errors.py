@@ -9,7 +9,14 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["ExportFailure", "ItemTooLargeError", "PermanentExportError", "TransientExportError", "classify"]
+__all__ = [
+    "ExportFailure",
+    "ItemTooLargeError",
+    "PartialExportError",
+    "PermanentExportError",
+    "TransientExportError",
+    "classify",
+]
 
 _TOO_LARGE_HTTP = 413
 
@@ -55,6 +62,19 @@ class ItemTooLargeError(PermanentExportError):
     """The backend takes no request of that size: a list is sent in halves, a single item once more with its texts cut."""
 
 
+class PartialExportError(PermanentExportError):
+    """The backend has taken a list but for some of its items, and does not say which: nothing of it is sent again.
+
+    Args:
+        message: The backend's words, without payload and credentials.
+        rejected_count: Items of the list that it will never take.
+    """
+
+    def __init__(self, message: str = "", *, rejected_count: int) -> None:
+        super().__init__(message)
+        self.rejected_count = rejected_count
+
+
 @dataclass(frozen=True, slots=True)
 class ExportFailure:
     """One failed attempt.
@@ -66,6 +86,7 @@ class ExportFailure:
         retry_after_s: Seconds before which the backend wants no further attempt.
         is_too_large: Whether less at once might be taken.
         is_answer: Whether it is known that the backend said so; a bug in the exporter looks like a refusal, too.
+        rejected_count: How many items of a list were refused, where the others were taken; `None`: all of them.
     """
 
     is_transient: bool
@@ -74,6 +95,7 @@ class ExportFailure:
     retry_after_s: float | None = None
     is_too_large: bool = False
     is_answer: bool = False
+    rejected_count: int | None = None
 
     def __str__(self) -> str:
         return f"{self.cause}: {self.detail}" if self.detail else self.cause
@@ -94,7 +116,14 @@ def classify(exc: BaseException, now: Callable[[], float] = time.time) -> Export
     if isinstance(exc, TransientExportError):
         return ExportFailure(True, cause, str(exc), _seconds(exc.retry_after_s))
     if isinstance(exc, PermanentExportError):
-        return ExportFailure(False, cause, str(exc), is_too_large=isinstance(exc, ItemTooLargeError), is_answer=True)
+        return ExportFailure(
+            is_transient=False,
+            cause=cause,
+            detail=str(exc),
+            is_too_large=isinstance(exc, ItemTooLargeError),
+            is_answer=True,
+            rejected_count=exc.rejected_count if isinstance(exc, PartialExportError) else None,
+        )
     status = _http_status(exc)
     if status is not None:
         return ExportFailure(

@@ -472,6 +472,10 @@ class Sender:
                 chunk.popleft()
                 self._ledger.deliver(envelope.count, is_spooled=envelope.kept is not None)
                 break
+            if failure.rejected_count is not None:
+                chunk.popleft()
+                self._take_in_part(envelope, failure, failure.rejected_count)
+                break
             if failure.is_too_large:
                 parts = self._smaller(envelope, failure)
                 chunk.popleft()
@@ -601,6 +605,16 @@ class Sender:
             failure = _classified(exc)
             return replace(failure, detail=self._shown(failure.detail)) if failure.detail else failure
         return None
+
+    def _take_in_part(self, envelope: Envelope, failure: ExportFailure, rejected_count: int) -> None:
+        """The backend has taken a list but for some items. It does not say which, so that none can be a dead letter."""
+        items = len(envelope.value) if isinstance(envelope.value, list) else 1
+        rejected = -(-envelope.count * min(max(rejected_count, 0), items) // items)
+        is_spooled = envelope.kept is not None
+        self._ledger.deliver(envelope.count - rejected, is_spooled=is_spooled)
+        self._ledger.reject(rejected, is_spooled=is_spooled)
+        self._noise.warn("partial", "%s: %d of %d items were rejected (%s) and are lost",
+                         self._name, rejected, envelope.count, failure)  # fmt: skip
 
     def _give_up(self, envelope: Envelope, failure: ExportFailure, attempts: int) -> None:
         reason = "retries_exhausted" if failure.is_transient else "rejected"

@@ -587,10 +587,11 @@ class Lane:
         if self._is_over:
             return  # too late: it has been counted as lost
         envelope.ready_at_s = self._clock()
-        if self._options.max_queue_size is not None and self._is_overfull(envelope.count, self._options.max_queue_size):
-            if self._options.drop_on_overflow:
+        limit, drops = self._options.max_queue_size, self._options.drop_on_overflow
+        if limit is not None and (drops or self._sender.is_ready()) and self._is_overfull(envelope.count, limit):
+            if drops:
                 self._noise.warn("overflow", "%s: %s items wait to be sent already; new ones are lost",
-                                 self.name, self._options.max_queue_size)  # fmt: skip
+                                 self.name, limit)  # fmt: skip
                 self.drop("queue_full", envelope.count)
                 return
             self._close_group()

@@ -11,7 +11,7 @@ from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.retry import RetryPolicy
 from nat.observability.delivery.worker import Lane
 from nat.observability.exporter.base_exporter import BaseExporter, LaneView
-from nat.observability.pipeline import Pipeline, generic_arguments
+from nat.observability.pipeline import Pipeline, SpanView, generic_arguments
 from nat.observability.processor.processor import Processor
 
 __all__ = ["ProcessingExporter"]
@@ -36,6 +36,7 @@ class ProcessingExporter(BaseExporter, Generic[InputT, OutputT]):
     """
 
     _concurrency = 1
+    _span_view: SpanView | None = None
 
     def __init__(
         self,
@@ -50,7 +51,8 @@ class ProcessingExporter(BaseExporter, Generic[InputT, OutputT]):
         self._delivery_options = delivery_options(
             DeliveryOptions(concurrency=self._concurrency), batch_size=batch_size, timeout=timeout, retries=retries
         )
-        self._pipeline = Pipeline(type(self).__name__, *generic_arguments(type(self), ProcessingExporter, self))
+        input_type, output_type = generic_arguments(type(self), ProcessingExporter, self)
+        self._pipeline = Pipeline(type(self).__name__, input_type, output_type, self._span_view)
 
     @abstractmethod
     async def export_processed(self, item: Any) -> None:

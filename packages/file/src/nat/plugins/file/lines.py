@@ -6,7 +6,7 @@ from typing import Any
 from nat.data_models.span import Span, SpanContext, SpanEvent, SpanLink, SpanStatus
 from nat.observability.processor.span_to_dict import span_to_line
 from nat.observability.snapshot import clean, encode_line
-from nat.plugins.file.otlp_json import request_of_span
+from nat.observability.spans.otlp_json import request_of
 
 __all__ = ["line_of_request", "line_of_span", "line_of_step", "span_of_line"]
 
@@ -23,7 +23,7 @@ def line_of_span(span: Span, project: str | None) -> bytes:
 
 def line_of_request(span: Span, project: str | None) -> bytes:
     """The line of a span in format `otlp_json`; the project is the service that the span comes from."""
-    return _line(encode_line(request_of_span(span, {} if project is None else {"service.name": project})), None)
+    return _line(encode_line(request_of([span], {} if project is None else {"service.name": project})), None)
 
 
 def _line(text: str, project: str | None) -> bytes:

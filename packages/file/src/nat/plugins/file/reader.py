@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from nat.data_models.intermediate_step import ROOT_PARENT_ID, IntermediateStep, IntermediateStepState
 from nat.data_models.span import Span
+from nat.observability.spans.otlp_json import spans_of_request
 from nat.plugins.file.lines import span_of_line
-from nat.plugins.file.otlp_json import spans_of_request
 from nat.plugins.file.paths import PathLike, rolled_paths
 
 __all__ = ["CorruptLineError", "Line", "LineKind", "read_lines", "read_runs", "read_spans", "read_steps"]

@@ -13,22 +13,22 @@ from typing import Any
 from nat.data_models.span import Span, SpanContext, SpanEvent, SpanLink, SpanStatus, SpanStatusCode
 from nat.observability.snapshot import clean, plain
 
-__all__ = ["request_of_span", "spans_of_request"]
+__all__ = ["SCOPE_NAME", "request_of", "spans_of_request"]
 
-_SCOPE_NAME = "nat.observability"
+SCOPE_NAME = "nat.observability"
 _KIND_INTERNAL = 1
 _STATUS_NUMBERS = {SpanStatusCode.UNSET: 0, SpanStatusCode.OK: 1, SpanStatusCode.ERROR: 2}
 _STATUS_CODES = {number: code for code, number in _STATUS_NUMBERS.items()}
 _MIN_INT64, _MAX_INT64 = -(2**63), 2**63 - 1
 
 
-def request_of_span(span: Span, resource: Mapping[str, Any]) -> dict[str, Any]:
-    """A request of one span, made by a resource with these attributes."""
+def request_of(spans: Iterable[Span], resource: Mapping[str, Any], scope: str = SCOPE_NAME) -> dict[str, Any]:
+    """A request of these spans, made by a resource with these attributes."""
     return {
         "resourceSpans": [
             {
                 "resource": {"attributes": _attributes(resource)},
-                "scopeSpans": [{"scope": {"name": _SCOPE_NAME}, "spans": [_span(span)]}],
+                "scopeSpans": [{"scope": {"name": scope}, "spans": [_span(span) for span in spans]}],
             }
         ]
     }

@@ -1,0 +1,162 @@
+"""Spans as OTLP requests in protobuf, written directly.
+
+What comes out is what the protobuf library would write for an `ExportTraceServiceRequest`, in a fraction of the time: no
+message objects are made. Source: opentelemetry-proto 1.x, `collector/trace/v1/trace_service.proto`, `trace/v1/trace.proto`,
+`common/v1/common.proto`; protobuf's "Encoding" page. Times are fixed64, ids big-endian bytes. What a value that is no
+attribute becomes is decided by `plain`, the same as in OTLP/JSON.
+"""
+
+from collections.abc import Iterable, Mapping
+from struct import Struct
+from typing import Any
+
+from nat.data_models.span import Span, SpanEvent, SpanLink, SpanStatus, SpanStatusCode
+from nat.observability.snapshot import clean, plain
+from nat.observability.spans.otlp_json import SCOPE_NAME
+
+__all__ = ["encode_request", "encode_span", "varint"]
+
+_fixed64 = Struct("<Q").pack
+_double = Struct("<d").pack
+
+_MIN_INT64, _MAX_INT64 = -(2**63), 2**63 - 1
+_MAX_KEYS = 4_096  # attribute keys that are kept encoded
+
+_KIND_INTERNAL = b"\x30\x01"
+_FLAGS = b"\x85\x01\x01\x01\x00\x00"  # sampled, and known not to be remote (SpanFlags)
+_LINK_FLAGS = b"\x35\x00\x01\x00\x00"
+_STATUS_CODES = {SpanStatusCode.UNSET: b"", SpanStatusCode.OK: b"\x18\x01", SpanStatusCode.ERROR: b"\x18\x02"}
+_TRUE, _FALSE = b"\x10\x01", b"\x10\x00"
+
+_keys: dict[str, bytes] = {}
+
+
+def encode_request(spans: Iterable[bytes], resource: Mapping[str, Any], scope: str = SCOPE_NAME) -> bytes:
+    """A request of encoded spans, made by a resource with these attributes."""
+    resource_field = _field(b"\x0a", b"".join(_attributes(b"\x0a", resource)))
+    scope_field = _field(b"\x0a", _field(b"\x0a", scope.encode()))
+    span_fields = [part for span in spans for part in (b"\x12", varint(len(span)), span)]
+    scope_spans = _field(b"\x12", b"".join([scope_field, *span_fields]))
+    return _field(b"\x0a", resource_field + scope_spans)
+
+
+def encode_span(span: Span) -> bytes:
+    """A span as the content of an OTLP `Span` message. No value in it makes this raise."""
+    context = span.context
+    parts = [b"\x0a\x10", context.trace_id.to_bytes(16, "big"), b"\x12\x08", context.span_id.to_bytes(8, "big")]
+    if context.parent_span_id is not None:
+        parts += (b"\x22\x08", context.parent_span_id.to_bytes(8, "big"))
+    parts += (_text(b"\x2a", span.name), _KIND_INTERNAL, b"\x39", _fixed64(span.start_time))
+    if span.end_time is not None:
+        parts += (b"\x41", _fixed64(span.end_time))
+    parts += _attributes(b"\x4a", span.attributes)
+    parts += [_field(b"\x5a", _event(event)) for event in span.events]
+    parts += [_field(b"\x6a", _link(link)) for link in span.links]
+    parts += (_field(b"\x7a", _status(span.status)), _FLAGS)
+    return b"".join(parts)
+
+
+def _event(event: SpanEvent) -> bytes:
+    head = b"\x09" + _fixed64(event.timestamp) + _text(b"\x12", event.name)
+    return b"".join([head, *_attributes(b"\x1a", event.attributes)])
+
+
+def _link(link: SpanLink) -> bytes:
+    context = link.context
+    ids = b"\x0a\x10%b\x12\x08%b" % (context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big"))
+    return b"".join([ids, *_attributes(b"\x22", link.attributes), _LINK_FLAGS])
+
+
+def _status(status: SpanStatus) -> bytes:
+    message = b"" if status.message is None else _text(b"\x12", status.message)
+    return message + _STATUS_CODES[status.code]
+
+
+def _attributes(tag: bytes, attributes: Mapping[str, Any]) -> list[bytes]:
+    """`KeyValue` fields under a tag; a value that is not known is left out."""
+    parts: list[bytes] = []
+    for key, value in attributes.items():
+        if value is None:
+            continue
+        head = _keys.get(key) or _key(key)
+        content = _any_value(value)
+        size = varint(len(content))
+        parts += (tag, varint(len(head) + 1 + len(size) + len(content)), head, b"\x12", size, content)
+    return parts
+
+
+def _key(key: Any) -> bytes:
+    """The key of a `KeyValue`; the same ones come again and again."""
+    encoded = _text(b"\x0a", key if type(key) is str else str(key))
+    if len(_keys) < _MAX_KEYS:
+        _keys[key] = encoded
+    return encoded
+
+
+def _any_value(value: Any) -> bytes:
+    """The content of an `AnyValue`."""
+    kind = type(value)
+    if kind is str:
+        return _text(b"\x0a", value)
+    if kind is bool:
+        return _TRUE if value else _FALSE
+    if kind is int:
+        if _MIN_INT64 <= value <= _MAX_INT64:
+            return b"\x18" + varint(value if value >= 0 else value + 2**64)
+        return _text(b"\x0a", str(plain(value)))
+    if kind is float:
+        return b"\x21" + _double(value)
+    if kind is list:
+        return _field(b"\x2a", b"".join([_field(b"\x0a", _any_value(item)) for item in value]))
+    if isinstance(value, bytes):
+        return _field(b"\x3a", value)
+    if isinstance(value, bool | int) and _MIN_INT64 <= value <= _MAX_INT64:
+        return _any_value(int(value))
+    if isinstance(value, float):
+        return _any_value(float(value))
+    return _plain_value(plain(value))
+
+
+def _plain_value(value: Any) -> bytes:
+    """The content of an `AnyValue` for a value made of JSON's own types."""
+    if value is None:
+        return b""
+    if type(value) is dict:
+        return _field(b"\x32", b"".join(_pairs(value)))
+    if type(value) is list:
+        return _field(b"\x2a", b"".join([_field(b"\x0a", _plain_value(item)) for item in value]))
+    return _any_value(value)
+
+
+def _pairs(mapping: Mapping[str, Any]) -> Iterable[bytes]:
+    for key, value in mapping.items():
+        yield _field(b"\x0a", _text(b"\x0a", key) + _field(b"\x12", _plain_value(value)))
+
+
+def _text(tag: bytes, text: str) -> bytes:
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        data = clean(text).encode()
+    return b"%b%b%b" % (tag, varint(len(data)), data)
+
+
+def _field(tag: bytes, content: bytes) -> bytes:
+    return b"%b%b%b" % (tag, varint(len(content)), content)
+
+
+def varint(number: int) -> bytes:
+    """A non-negative integer in protobuf's variable length."""
+    if number < 128:
+        return _SMALL[number]
+    if number < 16_384:
+        return bytes((number & 127 | 128, number >> 7))
+    digits = bytearray()
+    while number > 127:
+        digits.append(number & 127 | 128)
+        number >>= 7
+    digits.append(number)
+    return bytes(digits)
+
+
+_SMALL = [bytes((number,)) for number in range(128)]

@@ -1,0 +1,118 @@
+"""`OTLPSpanAdapterExporter`: sends spans to any OTLP endpoint."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from nat.builder.context import ContextState
+from nat.observability.spans.otlp_json import request_of
+from nat.plugins.opentelemetry.credentials import HeaderSource
+from nat.plugins.opentelemetry.encoding import encode_request, encode_span
+from nat.plugins.opentelemetry.endpoints import grpc_endpoint, http_endpoint
+from nat.plugins.opentelemetry.http_transport import HttpTransport
+from nat.plugins.opentelemetry.otel_span import OtelSpan
+from nat.plugins.opentelemetry.otel_span_exporter import OtelSpanExporter
+from nat.plugins.opentelemetry.transport import Compression, OtlpProtocol, TlsFiles, Transport
+
+__all__ = ["OTLPSpanAdapterExporter"]
+
+_log = logging.getLogger("nat.observability.otlp")
+
+
+class OTLPSpanAdapterExporter(OtelSpanExporter):
+    """Sends spans over OTLP: over HTTP in protobuf or JSON, or over gRPC.
+
+    Does not block the event loop. What the receiver answers decides: HTTP 429, 502, 503 and 504 and connection errors are tried
+    again, honouring `Retry-After`; a partial success counts the spans that were refused; everything else is final.
+
+    Args:
+        endpoint: Base URL, to which `/v1/traces` is appended, or a complete one whose path ends in `/traces`; for gRPC the
+            address of the server.
+        headers: Of each request: a mapping, or a function that gives one. A value `file:PATH` is the content of that file.
+        protocol: `http` is `http/protobuf`. `grpc` needs the extra `grpc`.
+        compression: Of requests.
+        tls: Files for TLS beside the system's authorities.
+        proxy: URL of an HTTP proxy; `None`: as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say. Over HTTP only.
+        append_path: False: a path that does not end in `/traces` is complete, too.
+        insecure: Over gRPC, for an endpoint without a scheme: plain text instead of TLS.
+
+    The other arguments are those of `OtelSpanExporter`.
+
+    Raises:
+        ValueError: The endpoint or an option is wrong.
+        OSError: A file for TLS cannot be read.
+        ModuleNotFoundError: `grpc` without grpcio; the message says how to install it.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        headers: HeaderSource | None = None,
+        protocol: OtlpProtocol = "http",
+        compression: Compression = "none",
+        tls: TlsFiles | None = None,
+        proxy: str | None = None,
+        append_path: bool = True,
+        insecure: bool | None = None,
+        context_state: ContextState | None = None,
+        batch_size: int = 100,
+        flush_interval: float = 5.0,
+        max_queue_size: int = 1000,
+        drop_on_overflow: bool = False,
+        shutdown_timeout: float = 10.0,
+        resource_attributes: Mapping[str, Any] | None = None,
+        timeout: float = 10.0,
+        retries: int | None = None,
+    ) -> None:
+        super().__init__(
+            context_state,
+            batch_size=batch_size,
+            flush_interval=flush_interval,
+            max_queue_size=max_queue_size,
+            drop_on_overflow=drop_on_overflow,
+            shutdown_timeout=shutdown_timeout,
+            resource_attributes=resource_attributes,
+            timeout=timeout,
+            retries=retries,
+        )
+        self._is_json = protocol == "http/json"
+        self._transport: Transport
+        if protocol == "grpc":
+            target = grpc_endpoint(endpoint, is_insecure=insecure)
+            self._say(target.notes, target.warnings)
+            from nat.plugins.opentelemetry.grpc_transport import GrpcTransport
+
+            self._transport = GrpcTransport(target, headers, compression=compression, tls=tls)
+            return
+        url = http_endpoint(endpoint, appends_path=append_path)
+        self._say(url.notes, url.warnings)
+        self._transport = HttpTransport(
+            url, headers, is_json=self._is_json, compression=compression, tls=tls, proxy=proxy
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """Where spans are sent to, without anything secret."""
+        return self._transport.shown_endpoint
+
+    async def export_otel_spans(self, spans: list[OtelSpan]) -> None:
+        """Send these spans in one request."""
+        resource = self._resource.attributes
+        if self._is_json:
+            body = orjson.dumps(request_of((view.span for view in spans), resource))
+        else:
+            body = encode_request((encode_span(view.span) for view in spans), resource)
+        await self._transport.send(body)
+
+    async def _cleanup(self) -> None:
+        await self._transport.close()
+        await super()._cleanup()
+
+    def _say(self, notes: tuple[str, ...], warnings: tuple[str, ...]) -> None:
+        for note in notes:
+            _log.info("%s: endpoint: %s", self.name, note)
+        for warning in warnings:
+            _log.warning("%s: endpoint: %s", self.name, warning)

@@ -1,0 +1,63 @@
+"""Settings that all exporters over OTLP share; light, only pydantic is imported here."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from nat.data_models.telemetry_exporter import BatchConfigMixin, DeliveryConfigMixin, TelemetryExporterBaseConfig
+
+if TYPE_CHECKING:
+    from nat.plugins.opentelemetry.transport import TlsFiles
+
+__all__ = ["OtlpConfig", "TlsConfig"]
+
+
+class TlsConfig(BaseModel):
+    """Files for TLS, PEM all of them."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
+
+    ca_file: str | None = Field(default=None, description="Authorities to trust in place of the system's.")
+    certificate_file: str | None = Field(default=None, description="The client's certificate, for mutual TLS.")
+    key_file: str | None = Field(
+        default=None, description="Its private key; unset: it is in the file of the certificate."
+    )
+
+    @field_validator("ca_file", "certificate_file", "key_file")
+    @classmethod
+    def _is_there(cls, path: str | None) -> str | None:
+        if path is not None and not Path(path).expanduser().is_file():
+            raise PydanticCustomError("no_file", "there is no file {path}", {"path": repr(path)})
+        return path
+
+    def files(self) -> "TlsFiles":
+        """These settings as an exporter takes them."""
+        from nat.plugins.opentelemetry.transport import TlsFiles
+
+        return TlsFiles(_expanded(self.ca_file), _expanded(self.certificate_file), _expanded(self.key_file))
+
+
+class OtlpConfig(BatchConfigMixin, DeliveryConfigMixin, TelemetryExporterBaseConfig):
+    """What every exporter over OTLP can be told: how to group, how to send, and what to say of the process."""
+
+    timeout: float = Field(
+        default=10.0, gt=0, allow_inf_nan=False, description="Seconds that one attempt to send may take."
+    )
+    compression: Literal["none", "gzip"] = Field(default="none", description="How requests are compressed.")
+    tls: TlsConfig | None = Field(
+        default=None, description="Files for TLS; unset: the system's authorities are trusted."
+    )
+    proxy: str | None = Field(
+        default=None,
+        min_length=1,
+        description="URL of an HTTP proxy; unset: as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say. Not for gRPC.",
+    )
+    resource_attributes: dict[str, Any] = Field(
+        default_factory=dict, description="What is said of the process, such as service.version."
+    )
+
+
+def _expanded(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).expanduser())
