@@ -90,8 +90,15 @@ def _any_value(value: Any) -> dict[str, Any]:
             return {"doubleValue": float(value) if math.isfinite(value) else _non_finite(value)}
         case bytes():
             return {"bytesValue": base64.b64encode(value).decode()}
+        case list():
+            return {"arrayValue": {"values": [_any_item(item) for item in value]}}
         case _:
             return _any_plain(plain(value))
+
+
+def _any_item(item: Any) -> dict[str, Any]:
+    """The encoding of a list's item; what is nested in it is written in JSON's own types."""
+    return _any_plain(plain(item)) if isinstance(item, list | tuple | dict) else _any_value(item)
 
 
 def _any_plain(value: Any) -> dict[str, Any]:

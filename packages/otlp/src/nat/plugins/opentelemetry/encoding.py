@@ -107,7 +107,7 @@ def _any_value(value: Any) -> bytes:
     if kind is float:
         return b"\x21" + _double(value)
     if kind is list:
-        return _field(b"\x2a", b"".join([_field(b"\x0a", _any_value(item)) for item in value]))
+        return _field(b"\x2a", b"".join([_field(b"\x0a", _any_item(item)) for item in value]))
     if isinstance(value, bytes):
         return _field(b"\x3a", value)
     if isinstance(value, bool | int) and _MIN_INT64 <= value <= _MAX_INT64:
@@ -115,6 +115,11 @@ def _any_value(value: Any) -> bytes:
     if isinstance(value, float):
         return _any_value(float(value))
     return _plain_value(plain(value))
+
+
+def _any_item(item: Any) -> bytes:
+    """The content of an `AnyValue` in a list; what is nested in it is written in JSON's own types."""
+    return _plain_value(plain(item)) if isinstance(item, list | tuple | dict) else _any_value(item)
 
 
 def _plain_value(value: Any) -> bytes:
