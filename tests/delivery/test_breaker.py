@@ -8,7 +8,7 @@ from nat.observability.delivery.breaker import Breaker, BreakerPolicy
 from nat.observability.delivery.errors import PermanentExportError, TransientExportError
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.retry import RetryPolicy
-from tests.support import virtual_time
+from nat.testing import virtual_time
 from tests.support.lanes import Backend, lane_to
 
 POLICY = BreakerPolicy(failures=3, open_for_s=10.0)

@@ -22,7 +22,7 @@ from nat.observability.delivery.retry import RetryPolicy
 from nat.observability.delivery.spool import Spool, exporter_directory, survey
 from nat.observability.delivery.worker import Lane
 from nat.observability.ledger import Counts
-from tests.support import virtual_time
+from nat.testing import virtual_time
 from tests.support.lanes import Backend, answers, lane_to
 
 DOWN = TransientExportError("down")

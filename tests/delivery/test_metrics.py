@@ -9,7 +9,7 @@ from nat.observability.delivery.metrics import Histogram, LaneMetrics, measureme
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.ledger import Counts
 from nat.observability.processor.processor import Processor
-from tests.support import virtual_time
+from nat.testing import virtual_time
 from tests.support.collecting import SpanCollector, StepCollector, registered
 from tests.support.lanes import Backend, lane_to
 

@@ -7,7 +7,7 @@ import pytest
 from nat.observability.delivery.errors import PermanentExportError, TransientExportError
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.retry import RetryPolicy
-from tests.support import virtual_time
+from nat.testing import virtual_time
 from tests.support.lanes import Backend, answers, lane_to
 
 PATIENT = DeliveryOptions(concurrency=1, retry=RetryPolicy(multiplier=1.0, max_elapsed_s=1000.0))

@@ -3,7 +3,7 @@
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.ledger import Counts
 from nat.observability.processor.batching_processor import BatchingProcessor
-from tests.support import virtual_time
+from nat.testing import virtual_time
 from tests.support.lanes import Backend, lane_to
 
 

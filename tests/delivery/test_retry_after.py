@@ -10,7 +10,7 @@ from nat.observability.delivery.errors import TransientExportError, classify
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.delivery.retry import RetryPolicy
 from nat.observability.ledger import Counts
-from tests.support import virtual_time
+from nat.testing import virtual_time
 from tests.support.lanes import Backend, answers, lane_to
 
 

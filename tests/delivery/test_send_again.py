@@ -21,7 +21,7 @@ from nat.observability.delivery.options import DeadLettersOptions, DeliveryOptio
 from nat.observability.delivery.worker import Lane
 from nat.observability.exporter.base_exporter import BaseExporter, LaneView
 from nat.observability.registry import default_registry
-from tests.support import virtual_time
+from nat.testing import virtual_time
 from tests.support.collecting import SpanCollector
 from tests.support.lanes import Backend
 

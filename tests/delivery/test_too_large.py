@@ -18,7 +18,7 @@ from nat.observability.delivery.sizes import size_of, truncated
 from nat.observability.ledger import Counts
 from nat.observability.processor.batching_processor import BatchingProcessor
 from nat.plugin_api import ItemTooLargeError
-from tests.support import virtual_time
+from nat.testing import virtual_time
 from tests.support.lanes import Backend, lane_to
 
 MIB = 1024 * 1024

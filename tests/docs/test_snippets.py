@@ -35,11 +35,13 @@ _PAGES = [
     ROOT / "docs/start.md",
     ROOT / "docs/guide/instrument.md",
     ROOT / "docs/guide/write-an-exporter.md",
+    ROOT / "docs/reference/testing.md",
     ROOT / "docs/backends/file.md",
     ROOT / "docs/backends/console.md",
     ROOT / "examples/observability/quickstart/README.md",
     ROOT / "packages/core/README.md",
     ROOT / "packages/file/README.md",
+    ROOT / "packages/testing/README.md",
 ]
 _SHOWN_ONLY = {"sh", "text", "toml", "json", ""}
 _BIN = Path(sys.executable).parent

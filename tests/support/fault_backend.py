@@ -25,7 +25,7 @@ from nat.observability.delivery.errors import PermanentExportError, TransientExp
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.exporter.raw_exporter import RawExporter
 from nat.observability.exporter.span_exporter import SpanExporter
-from tests.support.web_server import WebServer
+from nat.testing.web_server import WebServer
 
 __all__ = [
     "HANGS",

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.web_server import WebServer
+from nat.testing.web_server import WebServer
 
 __all__ = ["HttpBackend", "Request", "running_backend"]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -21,13 +22,22 @@ class WebServer:
         path: Of the URL that it tells; any other is served, too.
         handle: Called in the server's loop.
         is_held: The gate is closed at first.
+        tls: Speak HTTPS.
     """
 
     def __init__(
-        self, path: str, handle: Callable[[web.Request], Awaitable[web.StreamResponse]], *, is_held: bool = False
+        self,
+        path: str,
+        handle: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        *,
+        is_held: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}{path}"
+        self._tls = tls
+        scheme = "http" if tls is None else "https"
+        self.base_url = f"{scheme}://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.url = f"{self.base_url}{path}"
         self._handle = handle
         self._loop = asyncio.new_event_loop()
         self._gate = asyncio.Event()
@@ -44,8 +54,14 @@ class WebServer:
         """Open the gate for what waits there and for what comes."""
         self._loop.call_soon_threadsafe(self._gate.set)
 
+    def let_pass(self) -> None:
+        """Open the gate for what waits there, and close it again."""
+        self._loop.call_soon_threadsafe(self._gate.set)
+        self._loop.call_soon_threadsafe(self._gate.clear)
+
     @property
     def is_released(self) -> bool:
+        """Whether the gate is open."""
         return self._gate.is_set()
 
     async def released(self) -> None:
@@ -55,16 +71,16 @@ class WebServer:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Serve until the context is left; the gate is opened then."""
-        thread = threading.Thread(target=self._run, name="web server")
+        thread = threading.Thread(target=self._run, name="web server", daemon=True)
         thread.start()
         try:
-            assert self._is_ready.wait(_WAIT_S)
+            assert self._is_ready.wait(_WAIT_S), "the web server did not start"
             yield
         finally:
             self.release()
             self._loop.call_soon_threadsafe(self._stop.set)
             thread.join(_WAIT_S)
-            assert not thread.is_alive()
+            assert not thread.is_alive(), "the web server did not stop"
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -75,7 +91,7 @@ class WebServer:
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
-        await web.SockSite(runner, self._socket).start()
+        await web.SockSite(runner, self._socket, ssl_context=self._tls).start()
         self._is_ready.set()
         await self._stop.wait()
         await runner.cleanup()
