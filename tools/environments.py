@@ -1,8 +1,9 @@
 """Environments: install what tests need beside the workspace, beforehand, so that no test downloads anything.
 
 Each folder of `tools/environments/` is one environment: a `pyproject.toml` that says what is in it, with its own
-`uv.lock`. It is installed as a virtual environment into `.environments/<name>`. In its `[tool.environment]` table,
-`tier` names the tier of tests that needs it, and `wheelhouse = true` also keeps every locked distribution as a wheel in
+`uv.lock`. It is installed as a virtual environment into `.environments/<name>`, compiled to bytecode: a server that has to
+compile what it imports takes twice as long to start. In its `[tool.environment]` table, `tier` names the tier of tests
+that needs it, and `wheelhouse = true` also keeps every locked distribution as a wheel in
 `.environments/<name>/wheelhouse`, for tests that install packages without a network.
 
     uv run tools/environments.py list
@@ -69,7 +70,8 @@ class Environment:
             shutil.rmtree(self.path)
         project = ("--project", str(self.definition))
         _uv(
-            *("sync", "--locked", "--no-install-local", "--quiet", "--python", sys.executable, *project),
+            *("sync", "--locked", "--no-install-local", "--compile-bytecode", "--quiet"),
+            *("--python", sys.executable, *project),
             env={"UV_PROJECT_ENVIRONMENT": str(self.path)},
         )
         if self.has_wheelhouse:
