@@ -19,7 +19,7 @@ import pytest
 from pydantic import BaseModel, Field, RootModel, SecretStr, field_serializer
 
 from nat.data_models.span import MimeTypes
-from nat.observability.snapshot import Json, clean, encode, encode_line, plain, restore, size_bytes, snapshot, text
+from nat.observability.snapshot import clean, encode, encode_line, plain, restore, snapshot, text
 
 
 class Colour(enum.Enum):
@@ -202,7 +202,6 @@ MESSAGES = [{"role": "user", "content": "hi"}]
         pytest.param([OverridingList([1]), OverridingText("x")], [[1], "x"], id="subclasses"),
         pytest.param({"a": 1}.keys(), ["a"], id="view"),
         pytest.param(collections.deque([1]), [1], id="deque"),
-        pytest.param([Json(b'{"a":1}'), float("nan")], [{"a": 1}, "NaN"], id="snapshot in a value"),
     ],
 )
 def test_what_a_value_becomes(value: Any, expected: Any) -> None:
@@ -350,8 +349,8 @@ def test_huge_values_take_linear_time() -> None:
     started = time.perf_counter()
 
     assert snapshot(huge) is huge
-    assert size_bytes(snapshot([huge])) > 50_000_000
-    assert size_bytes(snapshot([float("nan"), None, huge])) > 50_000_000
+    assert snapshot([huge]).__sizeof__() > 50_000_000
+    assert snapshot([float("nan"), None, huge]).__sizeof__() > 50_000_000
     assert len(restore(snapshot([*range(1_000_000), None]))) == 1_000_001
     assert len(restore(snapshot(dict.fromkeys(range(300_000), 1.5)))) == 300_000
     assert time.perf_counter() - started < 20
@@ -369,7 +368,7 @@ def test_a_snapshot_holds_no_more_memory_than_it_says(length: int) -> None:
     finally:
         tracemalloc.stop()
 
-    assert held < 1.2 * sum(map(size_bytes, kept)) + 10_000
+    assert held < 1.2 * sum(captured.__sizeof__() for captured in kept) + 10_000
 
 
 def test_text_and_its_mime_type() -> None:
@@ -393,13 +392,12 @@ def test_a_line_is_a_line_for_every_reader() -> None:
     assert json.loads(line) == value
 
 
-def test_snapshots_compare_and_show_themselves() -> None:
-    """Two snapshots of equal values are equal; the `repr` is short."""
+def test_snapshots_compare() -> None:
+    """Two snapshots of equal values are equal; one of a list is its JSON text."""
     captured = snapshot([1, 2])
 
     assert captured == snapshot([1, 2])
     assert hash(captured) == hash(snapshot([1, 2]))
     assert captured != snapshot([1])
-    assert repr(captured) == "Json('[1,2]', 5 bytes)"
-    assert len(repr(snapshot(["x" * 1000]))) < 100
+    assert captured == b"[1,2]"
     assert clean("é") == "é"

@@ -26,10 +26,11 @@ from nat.observability.delivery.errors import ItemTooLargeError, PermanentExport
 from nat.observability.delivery.options import DeadLettersOptions, DeliveryOptions, SpoolOptions
 from nat.observability.delivery.retry import RetryPolicy
 from nat.observability.delivery.worker import Lane
-from nat.observability.events import CapturedStep, Run, new_step_id, new_trace_id
+from nat.observability.events import CapturedStep, Run, new_trace_id
 from nat.observability.pipeline import Pipeline
 from nat.observability.processor.batching_processor import BatchingProcessor
 from nat.observability.processor.processor import Processor
+from nat.utils.ids import random_hex
 
 Ts = TypeVarTuple("Ts")
 
@@ -450,7 +451,7 @@ class LaneMachine(RuleBasedStateMachine):
         self.loop.settle()
 
     def _step(self, run: Run) -> CapturedStep:
-        return CapturedStep(IntermediateStepType.FUNCTION_START, new_step_id(), "root", "work", 1, run=run)
+        return CapturedStep(IntermediateStepType.FUNCTION_START, random_hex(), "root", "work", 1, run=run)
 
 
 class SpoolingLaneMachine(LaneMachine):

@@ -39,9 +39,10 @@ class ActiveStep:
         parent_id: Id of the step that encloses it, `"root"` at the top.
         outer: The step that was innermost when it started; another one than its parent if that was suspended.
         function: The function it happens in.
+        frame: The generator's body that it was started in, if it was one.
     """
 
-    __slots__ = ("_frame", "_owner", "function", "outer", "parent_id", "step_id")
+    __slots__ = ("_owner", "frame", "function", "outer", "parent_id", "step_id")
 
     def __init__(
         self,
@@ -55,13 +56,13 @@ class ActiveStep:
         self.parent_id = parent_id
         self.outer = outer
         self.function = function
-        self._frame = frame
+        self.frame = frame
         self._owner = None if frame is None else _current_owner()
 
     @property
     def is_suspended(self) -> bool:
         """Whether it belongs to a generator that is not running now, seen from the code that iterates it."""
-        return self._frame is not None and self._frame.f_back is None and self._owner == _current_owner()
+        return self.frame is not None and self.frame.f_back is None and self._owner == _current_owner()
 
 
 class _Stream:
@@ -217,19 +218,21 @@ class Context:
 def active_step() -> ActiveStep | None:
     """The innermost step around the caller that is really running."""
     step = _active.get()
-    while step is not None and step.is_suspended:
+    while step is not None and step.frame is not None and step.is_suspended:
         step = step.outer
     return step
 
 
 def enter_step(step_id: str, name: str | None, *, is_function: bool, frame: FrameType | None) -> ActiveStep:
     """Start a step: it is the innermost one now."""
-    parent = active_step()
-    function = None if parent is None else parent.function
+    outer = parent = _active.get()
+    while parent is not None and parent.frame is not None and parent.is_suspended:
+        parent = parent.outer
+    parent_id, function = (ROOT_PARENT_ID, None) if parent is None else (parent.step_id, parent.function)
     if is_function:
         caller_id, caller_name = (None, None) if function is None else (function.id, function.name)
         function = FunctionRef(step_id, name or step_id, caller_id, caller_name)
-    step = ActiveStep(step_id, ROOT_PARENT_ID if parent is None else parent.step_id, _active.get(), function, frame)
+    step = ActiveStep(step_id, parent_id, outer, function, frame)
     _active.set(step)
     return step
 
@@ -243,7 +246,9 @@ def resume_at(step: ActiveStep | None) -> ActiveStep | None:
 
 def leave_step(step_id: str) -> ActiveStep | None:
     """End a step: the one around it is the innermost again. `None` if it was not started in this context."""
-    step = find_step(step_id)
+    step = _active.get()
+    while step is not None and step.step_id != step_id:
+        step = step.outer
     if step is not None:
         _active.set(step.outer)
     return step

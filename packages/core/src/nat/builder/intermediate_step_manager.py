@@ -32,16 +32,16 @@ class IntermediateStepManager:
         An END repeats its START's UUID. A failed step says so on its END: with the exception as `data.output`, or with
         `error` (an exception or a text) and `error_type` in its metadata. Exporters see all values as they are now.
         """
-        match payload.event_state:
-            case IntermediateStepState.START:
-                is_function = payload.event_category is IntermediateStepCategory.FUNCTION
-                step: ActiveStep | None = enter_step(
-                    payload.UUID, payload.name, is_function=is_function, frame=generator_frame(1)
-                )
-            case IntermediateStepState.END:
-                step = leave_step(payload.UUID)
-            case _:
-                step = find_step(payload.UUID)
+        event_type = payload.event_type
+        if event_type.state is IntermediateStepState.START:
+            is_function = event_type.category is IntermediateStepCategory.FUNCTION
+            step: ActiveStep | None = enter_step(
+                payload.UUID, payload.name, is_function=is_function, frame=generator_frame(1)
+            )
+        elif event_type.state is IntermediateStepState.END:
+            step = leave_step(payload.UUID)
+        else:
+            step = find_step(payload.UUID)
         stream = self._context_state.stream
         if stream.is_heard:
             parent_id, function = (ROOT_PARENT_ID, None) if step is None else (step.parent_id, step.function)

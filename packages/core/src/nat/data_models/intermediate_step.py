@@ -1,7 +1,6 @@
 """One event of a running workflow: a step that starts, streams or ends."""
 
 import time
-import uuid
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +14,7 @@ from nat.data_models.step_types import (
     IntermediateStepType,
 )
 from nat.data_models.token_usage import TokenUsageBaseModel
+from nat.utils.ids import random_uuid
 
 __all__ = [
     "ROOT_PARENT_ID",
@@ -86,7 +86,7 @@ class IntermediateStepPayload(BaseModel):
     metadata: dict[str, Any] | TraceMetadata | None = None
     data: StreamEventData | None = None
     usage_info: UsageInfo | None = None
-    UUID: str = Field(default_factory=lambda: str(uuid.uuid4()))
+    UUID: str = Field(default_factory=random_uuid)
 
     @property
     def event_category(self) -> IntermediateStepCategory:

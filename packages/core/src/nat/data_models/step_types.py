@@ -36,7 +36,17 @@ class IntermediateStepState(StrEnum):
 
 
 class IntermediateStepType(StrEnum):
-    """Kind of event; its text is its name (`f"{event_type}"` gives `LLM_START`)."""
+    """Kind of event; its text is its name (`f"{event_type}"` gives `LLM_START`).
+
+    Attributes:
+        category: What the step does.
+        state: Which part of its life this is.
+    """
+
+    def __init__(self, text: str) -> None:
+        category, _, state = text.partition("_")
+        self.category = IntermediateStepCategory(category)
+        self.state = IntermediateStepState("CHUNK" if state == "NEW_TOKEN" else state)
 
     LLM_START = "LLM_START"
     LLM_END = "LLM_END"
@@ -68,25 +78,3 @@ class IntermediateStepType(StrEnum):
     GUARDRAIL_END = "GUARDRAIL_END"
     EVALUATOR_START = "EVALUATOR_START"
     EVALUATOR_END = "EVALUATOR_END"
-
-    @property
-    def category(self) -> IntermediateStepCategory:
-        """What the step does."""
-        return _CATEGORY_AND_STATE[self][0]
-
-    @property
-    def state(self) -> IntermediateStepState:
-        """Which part of its life this is."""
-        return _CATEGORY_AND_STATE[self][1]
-
-
-_CHUNKS = {IntermediateStepType.LLM_NEW_TOKEN, IntermediateStepType.SPAN_CHUNK}
-
-
-def _category_and_state(event_type: IntermediateStepType) -> tuple[IntermediateStepCategory, IntermediateStepState]:
-    category, _, state = event_type.value.partition("_")
-    chunk = event_type in _CHUNKS
-    return IntermediateStepCategory(category), IntermediateStepState.CHUNK if chunk else IntermediateStepState(state)
-
-
-_CATEGORY_AND_STATE = {event_type: _category_and_state(event_type) for event_type in IntermediateStepType}

@@ -6,7 +6,7 @@ import inspect
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, overload
 
 from nat.builder.context import (
@@ -18,9 +18,10 @@ from nat.builder.context import (
     resume_at,
 )
 from nat.data_models.span_names import SpanAttributes
-from nat.data_models.step_types import IntermediateStepType
-from nat.observability.events import CapturedError, CapturedStep, Usage, capture_error, new_step_id
+from nat.data_models.step_types import ROOT_PARENT_ID, IntermediateStepType
+from nat.observability.events import CapturedError, CapturedStep, Usage, capture_error
 from nat.observability.snapshot import snapshot
+from nat.utils.ids import random_hex
 
 if TYPE_CHECKING:
     from nat.data_models.delivery import DeliveryConfig
@@ -262,7 +263,17 @@ class Step:
         state = self._state
         if state is not None and state.stream.is_heard:
             event_type = IntermediateStepType.LLM_NEW_TOKEN if self._kind == "llm" else IntermediateStepType.SPAN_CHUNK
-            self._emit(state, event_type, chunk=snapshot(value))
+            state.stream.emit(
+                CapturedStep(
+                    event_type,
+                    self._step_id,
+                    ROOT_PARENT_ID,
+                    self._name,
+                    time.time_ns(),
+                    state.run,
+                    chunk=snapshot(value),
+                )
+            )
 
     def update(self, **metadata: Any) -> None:
         """Further metadata, such as `model`, `finish_reason` or `documents`; what is known at the end wins."""
@@ -296,68 +307,64 @@ class Step:
     ) -> None:
         self._finish(exc)
 
-    def _begin(self, frame: Any) -> ActiveStep:
+    def _begin(self, frame: FrameType | None) -> None:
         state = self._state = ContextState.get()
-        self._step_id = new_step_id()
-        active = enter_step(self._step_id, self._name, is_function=self._kind == "function", frame=frame)
-        if state.stream.is_heard:
-            state.stream.emit(
-                CapturedStep(
-                    _START[self._kind],
-                    self._step_id,
-                    active.parent_id,
-                    self._name,
-                    time.time_ns(),
-                    run=state.run,
-                    tags=tuple(self._tags),
-                    metadata=snapshot(self._metadata),
-                    input=snapshot(self._input),
-                    function=active.function,
-                )
+        kind, step_id = self._kind, random_hex()
+        self._step_id = step_id
+        active = enter_step(step_id, self._name, is_function=kind == "function", frame=frame)
+        if not state.stream.is_heard:
+            return
+        given, metadata = self._input, self._metadata
+        state.stream.emit(
+            CapturedStep(
+                _START[kind],
+                step_id,
+                active.parent_id,
+                self._name,
+                time.time_ns(),
+                state.run,
+                active.function,
+                None if metadata is None else snapshot(metadata),
+                tuple(self._tags),
+                None if given is None else snapshot(given),
             )
-        return active
+        )
 
     def _finish(self, exc: BaseException | None) -> None:
         state = self._state
         active = leave_step(self._step_id)
         if state is None or not state.stream.is_heard:
             return
-        if isinstance(exc, GeneratorExit):
-            self.set_attribute(_ABANDONED, True)
-        elif exc is not None:
-            self._error = capture_error(exc)
-        usage = self._usage
-        if usage is None and self._kind in ("llm", "embedder"):
-            usage = reported_usage(self.output)
-        self._emit(
-            state,
-            _END[self._kind],
-            active=active,
-            output=snapshot(self.output),
-            usage=usage,
-            error=self._error,
-            metadata=snapshot(self._end_metadata),
-            attributes=snapshot(self._attributes),
-        )
-
-    def _emit(
-        self, state: ContextState, event_type: IntermediateStepType, active: ActiveStep | None = None, **fields: Any
-    ) -> None:
-        parent_id, function = ("root", None) if active is None else (active.parent_id, active.function)
+        if exc is not None:
+            if isinstance(exc, GeneratorExit):
+                self.set_attribute(_ABANDONED, True)
+            else:
+                self._error = capture_error(exc)
+        kind, output, usage = self._kind, self.output, self._usage
+        if usage is None and kind in _CONSUMERS:
+            usage = reported_usage(output)
+        metadata, attributes = self._end_metadata, self._attributes
         state.stream.emit(
             CapturedStep(
-                event_type,
+                _END[kind],
                 self._step_id,
-                parent_id,
+                ROOT_PARENT_ID if active is None else active.parent_id,
                 self._name,
                 time.time_ns(),
-                run=state.run,
-                function=function,
-                **fields,
+                state.run,
+                None if active is None else active.function,
+                None if metadata is None else snapshot(metadata),
+                (),
+                None,
+                None if output is None else snapshot(output),
+                usage,
+                self._error,
+                None if attributes is None else snapshot(attributes),
             )
         )
 
 
+_CONSUMERS = ("llm", "embedder")  # steps whose output may say what they consumed
 _ABANDONED = SpanAttributes.NAT_ABANDONED.value
 
 
@@ -484,7 +491,7 @@ def carry_context(function: Callable[P, R]) -> Callable[P, R]:
 
 def reported_usage(output: Any) -> Usage | None:
     """Token counts in a model's response: `usage` with OpenAI's or Anthropic's field names, as object or mapping."""
-    usage = _field(output, "usage")
+    usage = None if output is None or type(output) is str else _field(output, "usage")
     if usage is None:
         return None
     prompt = _count(usage, "prompt_tokens", "input_tokens")

@@ -7,14 +7,13 @@ that the workflow could still change. Everything else is derived from it later, 
 import contextvars
 import hashlib
 import logging
-import os
-import random
 import traceback
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nat.data_models.step_types import IntermediateStepType
 from nat.observability.snapshot import Snapshot
 from nat.utils.forking import new_lock
+from nat.utils.ids import random_128_bits
 from nat.utils.reactive.subject import OnComplete, OnError, Subject, guarded
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ __all__ = [
     "StepListener",
     "Usage",
     "capture_error",
-    "new_step_id",
     "new_trace_id",
     "report_nothing",
     "span_id_of",
@@ -42,11 +40,6 @@ _MASK_64 = 2**64 - 1
 _MAX_STACKTRACE_CHARS = 32_768
 MAX_ERROR_MESSAGE_CHARS = 8_192
 
-_random = random.Random()  # not the module's own: a program that seeds that one must not repeat trace ids
-if hasattr(os, "register_at_fork"):  # not everywhere
-    os.register_at_fork(after_in_child=_random.seed)
-
-
 _reports_nothing: contextvars.ContextVar[bool] = contextvars.ContextVar("nat_reports_nothing", default=False)
 
 
@@ -57,12 +50,7 @@ def report_nothing() -> None:
 
 def new_trace_id() -> int:
     """A random 128-bit id, never zero (W3C Trace Context level 2)."""
-    return _random.getrandbits(128) or 1
-
-
-def new_step_id() -> str:
-    """A random step id: 32 hex digits."""
-    return f"{_random.getrandbits(128):032x}"
+    return random_128_bits() or 1
 
 
 def span_id_of(step_id: str) -> int:
@@ -165,6 +153,8 @@ class Run:
 class CapturedStep:
     """One step event. Nothing in it changes once it has been passed on.
 
+    Two are made for every span, so the arguments can be given by position: by name takes twice as long.
+
     Attributes:
         run: The run it belongs to; `None` outside any run.
         event_type: Kind of event.
@@ -214,22 +204,21 @@ class CapturedStep:
         parent_id: str,
         name: str | None,
         time_ns: int,
-        *,
         run: Run | None = None,
-        timestamp: float | None = None,
-        started_ns: int | None = None,
-        framework: str | None = None,
-        tags: tuple[str, ...] = (),
+        function: FunctionRef | None = None,
         metadata: Snapshot = None,
-        has_trace_metadata: bool = False,
+        tags: tuple[str, ...] = (),
         input: Snapshot = None,
         output: Snapshot = None,
-        chunk: Snapshot = None,
-        extra: Snapshot = None,
         usage: Usage | None = None,
         error: CapturedError | None = None,
-        function: FunctionRef | None = None,
         attributes: Snapshot = None,
+        chunk: Snapshot = None,
+        framework: str | None = None,
+        timestamp: float | None = None,
+        started_ns: int | None = None,
+        has_trace_metadata: bool = False,
+        extra: Snapshot = None,
     ) -> None:
         self.event_type = event_type
         self.step_id = step_id
@@ -277,21 +266,36 @@ class EventStream(Subject["IntermediateStep"]):
         self._outer = outer
         self._run = run
         self._listeners: tuple[StepListener, ...] = ()
+        self._listeners_below: tuple[StepListener, ...] = ()
         self._signals: dict[StepListener, tuple[OnError | None, OnComplete | None]] = {}
         self._listeners_lock = new_lock()
 
     def attach(
-        self, listener: StepListener, on_error: OnError | None = None, on_complete: OnComplete | None = None
+        self,
+        listener: StepListener,
+        on_error: OnError | None = None,
+        on_complete: OnComplete | None = None,
+        *,
+        hears_below: bool = True,
     ) -> None:
-        """Pass every step from now on to `listener`, and the stream's signals to the callbacks."""
+        """Pass every step from now on to `listener`, and the stream's signals to the callbacks.
+
+        Args:
+            listener: Takes the steps.
+            on_error, on_complete: Are called with the stream's signals.
+            hears_below: Whether it takes what is pushed into streams below this one, too.
+        """
         with self._listeners_lock:
             self._listeners += (listener,)
+            if hears_below:
+                self._listeners_below += (listener,)
             self._signals[listener] = (on_error, on_complete)
 
     def detach(self, listener: StepListener) -> None:
         """Pass nothing more to `listener`."""
         with self._listeners_lock:
             self._listeners = tuple(kept for kept in self._listeners if kept is not listener)
+            self._listeners_below = tuple(kept for kept in self._listeners_below if kept is not listener)
             self._signals.pop(listener, None)
 
     @property
@@ -299,20 +303,20 @@ class EventStream(Subject["IntermediateStep"]):
         """Whether a step pushed here would reach anybody."""
         if _reports_nothing.get():
             return False
-        stream: EventStream | None = self
+        if self._listeners or self._observers:
+            return True
+        stream = self._outer
         while stream is not None:
-            if stream._listeners or stream._observers:
+            if stream._listeners_below or stream._observers:
                 return True
             stream = stream._outer
         return False
 
     def emit(self, step: CapturedStep, original: "IntermediateStep | None" = None) -> None:
-        """Pass on one captured step, and outwards. Never raises."""
-        if _reports_nothing.get():
-            return
-        stream: EventStream | None = self
-        while stream is not None:
-            for listener in stream._listeners:
+        """Pass on one captured step, and outwards; ask `is_heard` before. Never raises."""
+        stream, listeners = self, self._listeners
+        while True:
+            for listener in listeners:
                 try:
                     listener.on_step(step)
                 except Exception as exc:
@@ -324,7 +328,10 @@ class EventStream(Subject["IntermediateStep"]):
 
                 original = original or to_intermediate_step(step)
                 Subject.on_next(stream, original)
+            if stream._outer is None:
+                return
             stream = stream._outer
+            listeners = stream._listeners_below
 
     def on_next(self, value: "IntermediateStep") -> None:
         """Push a finished step as it is, with the parent it names. Never raises."""

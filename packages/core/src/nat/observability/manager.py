@@ -38,7 +38,6 @@ from nat.observability.events import (
     CapturedStep,
     Run,
     capture_error,
-    new_step_id,
     new_trace_id,
     report_nothing,
 )
@@ -50,6 +49,7 @@ from nat.observability.snapshot import snapshot
 from nat.observability.spans.capture import CapturedSpan, LooseCapture, RunCapture
 from nat.observability.status_file import StatusWriter
 from nat.utils.forking import keep_for_ever, new_lock
+from nat.utils.ids import random_hex
 
 __all__ = [
     "ExporterState",
@@ -225,7 +225,7 @@ class TelemetryManager:
             self._thread = _shared_thread.acquire()
         for slot in self._slots.values():
             slot.start(self._thread)
-        self._outer.stream.attach(self._loose)
+        self._outer.stream.attach(self._loose, hears_below=False)
         self._keep_until_exit()
         self._check_required()
 
@@ -265,7 +265,7 @@ class TelemetryManager:
         self._loose.leave_to_parent()
         self._outer.stream.detach(self._loose)
         if self._is_forked:
-            self._outer.stream.attach(self._loose)
+            self._outer.stream.attach(self._loose, hears_below=False)
             _register_with_multiprocessing(self)
 
     @property
@@ -549,7 +549,7 @@ class RunScope:
             trace_id=new_trace_id() if outer is None else outer.trace_id,
             name=name,
             owner=manager,
-            root_id=new_step_id(),
+            root_id=random_hex(),
             session_id=session_id if session_id is not None or outer is None else outer.session_id,
             user_id=user_id if user_id is not None or outer is None else outer.user_id,
             tags=tuple(tags),
@@ -582,7 +582,8 @@ class RunScope:
         root = self._step(self._kind, input=self._input)
         enter_step(root.step_id, self._run.name, is_function=False, frame=None)
         self._run.context = contextvars.copy_context()
-        state.stream.emit(root)
+        if state.stream.is_heard:
+            state.stream.emit(root)
         return self
 
     def __exit__(
@@ -602,7 +603,8 @@ class RunScope:
             unfinished = self._capture.close_below(self._run.root_id or "", time.time_ns())
             if unfinished and self._error is None:
                 self._error = _unfinished(unfinished)
-            self._state.stream.emit(self._step(end, output=snapshot(self.output), error=self._error))
+            if self._state.stream.is_heard:
+                self._state.stream.emit(self._step(end, output=snapshot(self.output), error=self._error))
             self._run.has_ended = True
             self._manager.end_capture(self._capture)
             self._manager.record_end(self._run)

@@ -32,6 +32,7 @@ import enum
 import math
 import sys
 from collections import deque
+from collections.abc import Collection
 from dataclasses import fields as dataclass_fields
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -44,11 +45,13 @@ import orjson
 
 from nat.data_models.span_names import MimeTypes
 
-__all__ = ["Json", "Snapshot", "clean", "encode", "encode_line", "plain", "restore", "size_bytes", "snapshot", "text"]
+__all__ = ["Snapshot", "clean", "encode", "encode_line", "plain", "restore", "snapshot", "text"]
 
 _MAX_DEPTH = 250  # orjson writes 254 levels and reads 1,024
 _MAX_REPR_CHARS = 8_192
 _ROOMY_BYTES = 64 * 1024  # below, what orjson returns may hold several times its size: 4 KiB at least (3.13, measured)
+_QUICKLY_SEARCHED_BYTES = 512  # of JSON text; looking through the value itself takes longer
+_FEW_ITEMS = 200  # of one container; searching the text for more takes less time than looking at each
 _MAX_DIGITS_BITS = 14_000  # 4,214 digits; Python refuses to write 4,300 and more (sys.set_int_max_str_digits)
 
 _CYCLE = "<cycle>"
@@ -58,29 +61,14 @@ _UNSERIALIZABLE = b'"<unserializable>"'
 _INTERRUPTS = (KeyboardInterrupt, SystemExit)
 
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
+_OBJECT, _ARRAY = b"{["
 _DICT_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 
 
-class Json:
-    """A list or mapping as it was when it was captured: UTF-8 JSON text, an array or an object."""
-
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Json) and self.data == other.data
-
-    def __hash__(self) -> int:
-        return hash(self.data)
-
-    def __repr__(self) -> str:
-        head = self.data[:60].decode("utf-8", "ignore")
-        return f"Json({head!r}{'…' if len(self.data) > 60 else ''}, {len(self.data)} bytes)"
-
-
-Snapshot: TypeAlias = str | int | float | bool | Json | None
+Snapshot: TypeAlias = str | int | float | bool | bytes | None
+"""A scalar; or the JSON text of a list or mapping in UTF-8, as `bytes`. Bytes that were captured are text, so they are no
+`bytes` here.
+"""
 
 
 def snapshot(value: Any) -> Snapshot:
@@ -89,12 +77,12 @@ def snapshot(value: Any) -> Snapshot:
     Never raises, never waits. A string is kept, not copied, and may still hold lone surrogates.
     """
     kind = type(value)
-    if kind is str or value is None or kind is bool or kind is int or kind is float or kind is Json:
+    if kind is str or value is None or kind is bool or kind is int or kind is float:
         return value  # type: ignore[no-any-return]  # one of Snapshot's own types
     try:
         data = encode(value)
-        if data[0] in b"[{":
-            return Json(data if len(data) > _ROOMY_BYTES else b"%b" % data)  # a copy of just that size
+        if (first := data[0]) == _OBJECT or first == _ARRAY:
+            return data if len(data) > _ROOMY_BYTES else b"%b" % data  # a copy of just that size
         scalar: str | int | float | bool | None = orjson.loads(data)
         return scalar
     except RecursionError:  # the caller's stack is all but exhausted
@@ -103,21 +91,16 @@ def snapshot(value: Any) -> Snapshot:
 
 def restore(captured: Snapshot) -> Any:
     """A Python value of a snapshot's content; lists and mappings are new ones at each call."""
-    return orjson.loads(captured.data) if type(captured) is Json else captured
+    return orjson.loads(captured) if type(captured) is bytes else captured
 
 
 def text(captured: Snapshot) -> tuple[str, MimeTypes]:
     """A snapshot as text, with the MIME type of that text; a string stays as it is, everything else is JSON."""
-    if type(captured) is Json:
-        return captured.data.decode(), MimeTypes.JSON
+    if type(captured) is bytes:
+        return captured.decode(), MimeTypes.JSON
     if type(captured) is str:
         return clean(captured), MimeTypes.TEXT
     return encode(captured).decode(), MimeTypes.JSON
-
-
-def size_bytes(captured: Snapshot) -> int:
-    """Memory that a snapshot holds, measured in constant time."""
-    return len(captured.data) + 80 if type(captured) is Json else sys.getsizeof(captured)
 
 
 def plain(value: Any) -> Any:
@@ -145,6 +128,8 @@ def encode(value: Any) -> bytes:
     """JSON text of any value, in UTF-8, without line breaks outside strings. Never raises."""
     try:
         data = orjson.dumps(value, _default, _OPTIONS)
+        if len(data) > _QUICKLY_SEARCHED_BYTES and _is_finite((value,)):
+            return data
         if b"null" not in data or not _hides_a_number(value, data.count(b"null")):
             return data
     except Exception as error:  # what orjson refuses, and what a value's own code raises through it
@@ -166,12 +151,29 @@ def encode_line(value: Any) -> str:
 
 def _default(value: Any) -> Any:
     """What orjson cannot write, one level of it opened."""
-    if type(value) is Json:
-        return orjson.Fragment(value.data)
     opened = _open(value)
     if type(opened) is not str and _hides_a_number(opened, None):
         return _walk(opened, {id(value)}, 0)
     return opened
+
+
+def _is_finite(items: Collection[Any]) -> bool:
+    """Whether a container is seen to hold no NaN or infinity: it is plain, and no list in it is long."""
+    if len(items) > _FEW_ITEMS:
+        return False
+    for item in items:
+        kind = type(item)
+        if kind is str or item is None or kind is int or kind is bool:
+            continue
+        if kind is dict:
+            if not _is_finite(item.values()):
+                return False
+        elif kind is list or kind is tuple:
+            if not _is_finite(item):
+                return False
+        elif kind is not float or not math.isfinite(item):
+            return False
+    return True
 
 
 def _hides_a_number(value: Any, nulls: int | None) -> bool:
@@ -253,8 +255,6 @@ def _open(value: Any) -> Any:
     """A value that is not JSON, one level opened: text, a number, a list or a dict. Its own code runs guarded."""
     kind = type(value)
     try:
-        if kind is Json:
-            return orjson.loads(value.data)
         if _is_model(kind):
             return _model(value)
         if _is_secret(kind):

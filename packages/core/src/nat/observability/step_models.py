@@ -7,6 +7,7 @@ from nat.builder.framework_enum import LLMFrameworkEnum
 from nat.data_models.intermediate_step import (
     IntermediateStep,
     IntermediateStepPayload,
+    IntermediateStepState,
     StreamEventData,
     TraceMetadata,
     UsageInfo,
@@ -22,12 +23,12 @@ from nat.observability.events import (
     Usage,
     capture_error,
 )
-from nat.observability.snapshot import Json, restore, snapshot, text
+from nat.observability.snapshot import restore, snapshot, text
 
 __all__ = ["capture_payload", "capture_step", "to_intermediate_step", "to_invocation_node"]
 
 _FRAMEWORKS: dict[str | None, LLMFrameworkEnum] = {framework.value: framework for framework in LLMFrameworkEnum}
-_EMPTY = (Json(b"[]"), Json(b"{}"))
+_EMPTY = (b"[]", b"{}")
 
 
 def capture_step(step: IntermediateStep, run: Run | None) -> CapturedStep:
@@ -41,33 +42,38 @@ def capture_payload(
     payload: IntermediateStepPayload, *, parent_id: str, function: FunctionRef | None, run: Run | None
 ) -> CapturedStep:
     """Capture what a step says now: later changes of its values change nothing here. Never raises."""
-    data = payload.data
-    metadata = payload.metadata
-    has_trace_metadata = isinstance(metadata, TraceMetadata)
-    at_ns = _nanoseconds(payload.event_timestamp)
+    data, metadata, tags = payload.data, payload.metadata, payload.tags
+    timestamp, usage = payload.event_timestamp, payload.usage_info
+    at_ns = _nanoseconds(timestamp)
     step = CapturedStep(
         payload.event_type,
         payload.UUID,
         parent_id,
         payload.name,
         time.time_ns() if at_ns is None else at_ns,
-        run=run,
-        timestamp=None if at_ns is None else payload.event_timestamp,
-        started_ns=_nanoseconds(payload.span_event_timestamp),
-        framework=None if payload.framework is None else str(payload.framework),
-        tags=tuple(payload.tags) if payload.tags else (),
-        metadata=snapshot(_trace_metadata(metadata) if isinstance(metadata, TraceMetadata) else metadata),
-        has_trace_metadata=has_trace_metadata,
-        usage=_captured_usage(payload.usage_info),
-        function=function,
-        error=_reported_error(payload),
+        run,
+        function,
+        None if metadata is None else snapshot(metadata if isinstance(metadata, dict) else _trace_metadata(metadata)),
+        tuple(tags) if tags else (),
     )
+    if at_ns is not None:
+        step.timestamp = timestamp
+    if payload.span_event_timestamp is not None:
+        step.started_ns = _nanoseconds(payload.span_event_timestamp)
+    if payload.framework is not None:
+        step.framework = str(payload.framework)
+    if isinstance(metadata, TraceMetadata):
+        step.has_trace_metadata = True
+    if usage is not None:
+        step.usage = _captured_usage(usage)
+    if payload.event_type.state is IntermediateStepState.END:
+        step.error = _reported_error(payload)
     if data is not None:
         step.input = snapshot(data.input)
         step.output = snapshot(data.output)
         step.chunk = snapshot(data.chunk)
-        if data.model_extra:
-            step.extra = snapshot(data.model_extra)
+        if data.__pydantic_extra__:
+            step.extra = snapshot(data.__pydantic_extra__)
     return step
 
 
@@ -105,26 +111,26 @@ def to_intermediate_step(step: CapturedStep) -> IntermediateStep:
 
 def _reported_error(payload: IntermediateStepPayload) -> CapturedError | None:
     """What an END says of its failure: an exception as output, or `error` in its metadata."""
-    if not payload.event_type.value.endswith("_END"):
-        return None
     output = payload.data.output if payload.data is not None else None
     if isinstance(output, BaseException):
         return capture_error(output)
     metadata = payload.metadata
-    fields = metadata if isinstance(metadata, dict) else metadata.model_extra if metadata is not None else None
-    error = (fields or {}).get("error")
+    fields = metadata if metadata is None or isinstance(metadata, dict) else metadata.model_extra
+    if not fields or "error" not in fields:
+        return None
+    error = fields["error"]
     if isinstance(error, BaseException):
         return capture_error(error)
     message = _said(error)
     if message is None:
         return None
-    return CapturedError(_said((fields or {}).get("error_type")) or "_OTHER", message[:MAX_ERROR_MESSAGE_CHARS])
+    return CapturedError(_said(fields.get("error_type")) or "_OTHER", message[:MAX_ERROR_MESSAGE_CHARS])
 
 
 def _said(value: object) -> str | None:
     """A value as text, whatever its own code does; `None` where it says nothing: none, false, empty."""
     captured = snapshot(value)
-    if captured is None or captured is False or captured == "" or captured in _EMPTY:
+    if captured is None or captured is False or (captured in _EMPTY if type(captured) is bytes else captured == ""):
         return None
     return text(captured)[0]
 
@@ -139,11 +145,9 @@ def _trace_metadata(metadata: TraceMetadata) -> dict[str, object]:
     return {**fields, **(metadata.model_extra or {})}
 
 
-def _captured_usage(info: UsageInfo | None) -> Usage | None:
-    if info is None:
-        return None
+def _captured_usage(info: UsageInfo) -> Usage:
     tokens = info.token_usage
-    known = tokens.model_fields_set
+    known, known_of_calls = tokens.__pydantic_fields_set__, info.__pydantic_fields_set__
     return Usage(
         tokens.prompt_tokens if "prompt_tokens" in known else None,
         tokens.completion_tokens if "completion_tokens" in known else None,
@@ -151,8 +155,8 @@ def _captured_usage(info: UsageInfo | None) -> Usage | None:
         tokens.cached_tokens if "cached_tokens" in known else None,
         tokens.cache_write_tokens if "cache_write_tokens" in known else None,
         tokens.reasoning_tokens if "reasoning_tokens" in known else None,
-        info.num_llm_calls if "num_llm_calls" in info.model_fields_set else None,
-        info.seconds_between_calls if "seconds_between_calls" in info.model_fields_set else None,
+        info.num_llm_calls if "num_llm_calls" in known_of_calls else None,
+        info.seconds_between_calls if "seconds_between_calls" in known_of_calls else None,
     )
 
 

@@ -9,7 +9,6 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from nat.data_models.delivery import IntakeConfig
 from nat.observability.events import CapturedStep, Run
-from nat.observability.snapshot import size_bytes
 from nat.observability.spans.capture import CapturedSpan
 
 __all__ = ["Drained", "Intake", "IntakeLimits", "Load", "item_bytes"]
@@ -212,19 +211,22 @@ class Intake:
 
 def item_bytes(item: CapturedStep | CapturedSpan) -> int:
     """Memory that an item holds, estimated."""
-    if isinstance(item, CapturedStep):
-        return _step_bytes(item)
-    return _step_bytes(item.start) + (0 if item.end is None else _step_bytes(item.end))
+    if isinstance(item, CapturedSpan):
+        if not item.size_bytes:
+            start, end = item.start, item.end
+            item.size_bytes = _step_bytes(start) + (0 if end is None or end is start else _step_bytes(end))
+        return item.size_bytes
+    return _step_bytes(item)
 
 
 def _step_bytes(step: CapturedStep) -> int:
-    return (
-        _ITEM_BYTES
-        + size_bytes(step.input)
-        + size_bytes(step.output)
-        + size_bytes(step.chunk)
-        + size_bytes(step.metadata)
-    )
+    size = _ITEM_BYTES
+    for value in (step.input, step.output, step.metadata, step.attributes, step.chunk, step.extra):
+        if value is not None:
+            size += value.__sizeof__()
+    if step.error is not None:
+        size += len(step.error.message) + len(step.error.stacktrace or "")
+    return size
 
 
 def _fitting(

@@ -19,8 +19,8 @@ class CapturedSpan:
     Attributes:
         start, end: Its first and last event. `end` is `None` if it never came; an END without a START is both.
         run: The run it belongs to.
-        trace_id, span_id, parent_span_id: Ids; the parent is `None` for the root of a trace.
         end_ns: When it ended, or was closed; nanoseconds since the epoch. Zero while it is open.
+        size_bytes: Memory that it holds, once somebody has asked; zero before.
         first_chunk_ns, chunk_count: When the first chunk came, and how many did.
         described: The description, made once, on the telemetry thread.
     """
@@ -31,24 +31,38 @@ class CapturedSpan:
         "end",
         "end_ns",
         "first_chunk_ns",
-        "parent_span_id",
         "run",
-        "span_id",
+        "size_bytes",
         "start",
-        "trace_id",
     )
 
     def __init__(self, start: CapturedStep, run: Run) -> None:
         self.start = start
         self.end: CapturedStep | None = None
         self.run = run
-        self.trace_id = run.trace_id
-        self.span_id = span_id_of(start.step_id)
-        self.parent_span_id = _parent_span_id(start, run)
         self.end_ns = 0
+        self.size_bytes = 0
         self.first_chunk_ns: int | None = None
         self.chunk_count = 0
         self.described: Span | None = None
+
+    @property
+    def trace_id(self) -> int:
+        """128 bits."""
+        return self.run.trace_id
+
+    @property
+    def span_id(self) -> int:
+        """64 bits."""
+        return span_id_of(self.start.step_id)
+
+    @property
+    def parent_span_id(self) -> int | None:
+        """64 bits; `None` for the root of a trace."""
+        start, root_id = self.start, self.run.root_id
+        if start.parent_id != ROOT_PARENT_ID:
+            return span_id_of(start.parent_id)
+        return None if root_id is None or start.step_id == root_id else span_id_of(root_id)
 
 
 class Recorder(Protocol):
@@ -73,7 +87,7 @@ class Recorder(Protocol):
 
 
 class RunCapture:
-    """Captures the steps of one run. Thread-safe.
+    """Captures the steps of one run. Thread-safe: what takes a step relies on single operations of a dict being one step.
 
     Steps that come after the run's end are recorded all the same, except for the END of a span that the run's end closed.
 
@@ -93,7 +107,8 @@ class RunCapture:
 
     def on_step(self, step: CapturedStep) -> None:
         """Record one step."""
-        if step.run is not None and step.run is not self._run and step.run.owner is self._recorder:
+        run = step.run
+        if run is not self._run and run is not None and run.owner is self._recorder:
             return  # a nested run of the same recorder has a capture of its own
         self.take(step)
 
@@ -101,13 +116,22 @@ class RunCapture:
         """Record one step, whichever run it names."""
         if step.step_id in self._open_in_parent:
             return
-        span = self._advance(step)
-        if self._recorder.wants_steps:
-            self._recorder.record_step(step, self._run)
+        state = step.event_type.state
+        if state is IntermediateStepState.START:
+            begun = CapturedSpan(step, step.run or self._run)
+            span = None if self._open.setdefault(step.step_id, begun) is begun else self._restart(begun)
+        elif state is IntermediateStepState.END:
+            span = self._end(step)
+        else:
+            span = None
+            self._add_chunk(step)
+        run, recorder = self._run, self._recorder
+        if recorder.wants_steps:
+            recorder.record_step(step, run)
         if span is not None:
-            self._recorder.record_span(span, self._run)
-        if self._run.has_ended:  # late: whoever released the run has to do so again
-            self._recorder.record_end(self._run)
+            recorder.record_span(span, run)
+        if run.has_ended:  # late: whoever released the run has to do so again
+            recorder.record_end(run)
 
     def has_open(self, step_id: str) -> bool:
         """Whether a span of that step is open, here or in the process that this one was forked from."""
@@ -120,64 +144,65 @@ class RunCapture:
 
     def open_steps(self) -> list[CapturedStep]:
         """The STARTs of all spans that are open now, in their order."""
-        with self._lock:
-            return [span.start for span in self._open.values()]
+        return [span.start for span in list(self._open.values())]
 
     def close(self, now_ns: int) -> int:
         """Record what is still open as incomplete; returns how many spans that were."""
-        with self._lock:
-            spans = list(self._open.values())
-            self._closed_by_end.update(self._open)
-            self._open.clear()
-        for span in spans:
+        closed = 0
+        for step_id in list(self._open):
+            self._closed_by_end.add(step_id)  # first, so that an END that finds nothing open knows why
+            span = self._open.pop(step_id, None)
+            if span is None:  # its END was faster
+                self._closed_by_end.discard(step_id)
+                continue
             span.end_ns = max(now_ns, span.start.time_ns)
             self._recorder.record_span(span, self._run)
-        return len(spans)
+            closed += 1
+        return closed
 
     def close_below(self, root_id: str, now_ns: int) -> list[CapturedStep]:
         """Record everything that is open below the root as incomplete; returns the STARTs of those spans."""
-        with self._lock:
-            root = self._open.pop(root_id, None)
+        root = self._open.pop(root_id, None)
         unfinished = self.open_steps()
         self.close(now_ns)
         if root is not None:
-            with self._lock:
-                self._open[root_id] = root
+            self._open[root_id] = root
         return unfinished
 
-    def _advance(self, step: CapturedStep) -> CapturedSpan | None:
-        """Bring the step's span one event further; the span if this ended it."""
-        state = step.event_type.state
-        step_id = step.step_id
-        if state is IntermediateStepState.START:
-            span = CapturedSpan(step, step.run or self._run)
-            with self._lock:
-                former = self._open.pop(step_id, None)
-                self._open[step_id] = span
-            if former is not None:  # the same id started twice
-                former.end_ns = max(step.time_ns, former.start.time_ns)
-            return former
-        if state is IntermediateStepState.CHUNK:
-            with self._lock:
-                open_span = self._open.get(step_id)
-                if open_span is not None:
-                    open_span.chunk_count += 1
-                    if open_span.first_chunk_ns is None:
-                        open_span.first_chunk_ns = step.time_ns
-            if open_span is not None:
-                _take_place_of_start(step, open_span.start)
-            return None
+    def _restart(self, span: CapturedSpan) -> CapturedSpan | None:
+        """The same id has started twice: gives the span that was open, which has ended thereby."""
+        step = span.start
         with self._lock:
-            ended = self._open.pop(step_id, None)
-            if ended is None and step_id in self._closed_by_end:
+            former = self._open.pop(step.step_id, None)
+            self._open[step.step_id] = span
+        if former is not None:
+            former.end_ns = max(step.time_ns, former.start.time_ns)
+        return former
+
+    def _add_chunk(self, step: CapturedStep) -> None:
+        with self._lock:
+            span = self._open.get(step.step_id)
+            if span is None:
+                return
+            span.chunk_count += 1
+            if span.first_chunk_ns is None:
+                span.first_chunk_ns = step.time_ns
+        if step.parent_id == ROOT_PARENT_ID:
+            _take_place_of_start(step, span.start)
+
+    def _end(self, step: CapturedStep) -> CapturedSpan | None:
+        """Close the step's span and give it; an END without a START is a span too, unless the run's end has closed it."""
+        span = self._open.pop(step.step_id, None)
+        if span is None:
+            if step.step_id in self._closed_by_end:
                 return None
-        if ended is None:
-            ended = CapturedSpan(step, step.run or self._run)
-        else:
-            _take_place_of_start(step, ended.start)
-        ended.end = step
-        ended.end_ns = max(step.time_ns, ended.start.time_ns)
-        return ended
+            span = CapturedSpan(step, step.run or self._run)
+        elif step.parent_id == ROOT_PARENT_ID:
+            _take_place_of_start(step, span.start)
+        started_ns, ended_ns = span.start.time_ns, step.time_ns
+        span.end = step
+        span.end_ns = ended_ns if ended_ns > started_ns else started_ns
+        return span
 
 
 class LooseCapture:
@@ -243,14 +268,5 @@ class LooseCapture:
 
 def _take_place_of_start(step: CapturedStep, start: CapturedStep) -> None:
     """An END or chunk from a context that has lost its step: it belongs where its START was."""
-    if step.parent_id == ROOT_PARENT_ID and step is not start:
-        step.parent_id = start.parent_id
-        step.function = step.function or start.function
-
-
-def _parent_span_id(start: CapturedStep, run: Run) -> int | None:
-    if start.parent_id != ROOT_PARENT_ID:
-        return span_id_of(start.parent_id)
-    if run.root_id is None or start.step_id == run.root_id:
-        return None
-    return span_id_of(run.root_id)
+    step.parent_id = start.parent_id
+    step.function = step.function or start.function

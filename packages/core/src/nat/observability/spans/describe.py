@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from nat.data_models.intermediate_step import IntermediateStepCategory, IntermediateStepState
 from nat.data_models.span import Span, SpanContext, SpanEvent, SpanStatus, SpanStatusCode
 from nat.observability.events import CapturedStep, Usage
-from nat.observability.snapshot import Json, Snapshot, clean, encode, restore, snapshot, text
+from nat.observability.snapshot import Snapshot, clean, encode, restore, snapshot, text
 from nat.observability.spans import conventions as names
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.messages import AttributeValue, finish_reason_of, messages_of, put_messages
@@ -225,7 +225,7 @@ def _put_metadata(
     if is_root and run.metadata is not None:
         attributes[names.METADATA] = _json({**_merged(run.metadata), **fields})
     elif fields:
-        is_whole = later is None and len(fields) == known_count and type(start.metadata) is Json
+        is_whole = later is None and len(fields) == known_count and type(start.metadata) is bytes
         attributes[names.METADATA] = text(start.metadata)[0] if is_whole else _json(fields)
     tags = (run.tags if is_root else ()) + start.tags + (end.tags if end is not None else ())
     if tags:
@@ -265,7 +265,7 @@ def _put_llm(attributes: _Attributes, fields: _Fields, given: Snapshot, output: 
 
 def _content(captured: Snapshot) -> Any:
     """A list or mapping that was captured; text is not looked into."""
-    return restore(captured) if type(captured) is Json else None
+    return restore(captured) if type(captured) is bytes else None
 
 
 def _put_tools(attributes: _Attributes, tools: list[Any]) -> None:
@@ -310,12 +310,12 @@ def _put_tool(attributes: _Attributes, fields: _Fields, given: Snapshot, _: Snap
 
 def _is_object(captured: Snapshot) -> bool:
     """Whether a snapshot is a JSON object, as mapping or as the text that a model wrote."""
-    if type(captured) is Json:
-        return captured.data.startswith(b"{")
+    if type(captured) is bytes:
+        return captured.startswith(b"{")
     if type(captured) is not str or not captured.startswith("{"):
         return False
     try:
-        return type(restore(Json(clean(captured).encode()))) is dict
+        return type(restore(clean(captured).encode())) is dict
     except ValueError:
         return False
 
