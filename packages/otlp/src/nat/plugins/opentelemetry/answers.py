@@ -10,7 +10,19 @@ from typing import Any
 
 import orjson
 
-__all__ = ["MalformedAnswerError", "PartialSuccess", "partial_success", "retry_delay_s", "words_of"]
+from nat.observability.delivery.errors import PartialExportError, TransientExportError
+from nat.observability.noise import Noise
+from nat.plugins.opentelemetry.credentials import without_secrets
+
+__all__ = [
+    "MalformedAnswerError",
+    "PartialSuccess",
+    "conclude",
+    "partial_success",
+    "retry_delay_s",
+    "shown_words",
+    "words_of",
+]
 
 _MAX_WORDS = 200  # characters of what a server says that go into a message
 
@@ -25,11 +37,36 @@ class PartialSuccess:
 
     Attributes:
         rejected_count: Spans that it has not taken and never will.
-        message: Why, or a warning beside full success.
+        message: Why, or a warning beside full success; as the server has sent it.
     """
 
     rejected_count: int = 0
     message: str = ""
+
+
+def conclude(body: bytes, *, is_json: bool, where: str, secrets: list[str], noise: Noise) -> None:
+    """Return if the body of a success says that all spans were taken; with a warning, that is logged.
+
+    Args:
+        body: An `ExportTraceServiceResponse`.
+        is_json: Whether it is written in JSON.
+        where: Who says so.
+        secrets: What no message may contain.
+        noise: For a warning.
+
+    Raises:
+        PartialExportError: Some spans were not taken.
+        TransientExportError: It is no such answer.
+    """
+    try:
+        found = partial_success(body, is_json=is_json)
+    except MalformedAnswerError as error:
+        raise TransientExportError(f"{where}: its answer cannot be read ({error})") from None
+    words = shown_words(found.message, secrets)
+    if found.rejected_count > 0:
+        raise PartialExportError(words or "no reason given", rejected_count=found.rejected_count)
+    if words:
+        noise.warn("warning", "%s: all spans were taken, with a warning: %s", where, words)
 
 
 def partial_success(body: bytes, *, is_json: bool) -> PartialSuccess:
@@ -42,16 +79,23 @@ def partial_success(body: bytes, *, is_json: bool) -> PartialSuccess:
 
 
 def words_of(body: bytes, content_type: str) -> str:
-    """What a server says of a failure, for people: of a `google.rpc.Status`, a JSON object or plain text; no markup."""
+    """What a server says of a failure: of a `google.rpc.Status`, a JSON object or plain text, all of it; no markup."""
     try:
         if content_type == "application/x-protobuf":
             found = dict(_fields(body)).get(2, b"")
-            return _shortened(found.decode() if isinstance(found, bytes) else "")
-        if content_type == "application/json":
-            return _shortened(_words_in(orjson.loads(body)))
-        return _shortened(body.decode()) if content_type == "text/plain" else ""
-    except (ValueError, UnicodeDecodeError):
+            return found.decode() if isinstance(found, bytes) else ""
+        if content_type == "application/json" or content_type.endswith("+json"):
+            return _words_in(orjson.loads(body))
+        return body.decode() if content_type == "text/plain" else ""
+    except ValueError:
         return ""
+
+
+def shown_words(text: str, secrets: list[str]) -> str:
+    """What a server says, secrets masked, as one line that can be printed."""
+    hidden = without_secrets(text, secrets)  # first: what is cut in two is not found any more
+    line = " ".join("".join(char if char.isprintable() else " " for char in hidden).split())
+    return line if len(line) <= _MAX_WORDS else f"{line[:_MAX_WORDS]}…"
 
 
 def retry_delay_s(status: bytes) -> float | None:
@@ -85,7 +129,8 @@ def _of_protobuf(body: bytes) -> PartialSuccess:
     rejected, message = parts.get(1, 0), parts.get(2, b"")
     if not isinstance(rejected, int) or not isinstance(message, bytes):
         raise MalformedAnswerError("not an ExportTraceServiceResponse")
-    return PartialSuccess(rejected, _shortened(message.decode("utf-8", "replace")))
+    rejected -= 2**64 if rejected >= 2**63 else 0  # an int64
+    return PartialSuccess(rejected, message.decode("utf-8", "replace"))
 
 
 def _of_json(body: bytes) -> PartialSuccess:
@@ -102,7 +147,7 @@ def _of_json(body: bytes) -> PartialSuccess:
         rejected = int(found.get("rejectedSpans") or found.get("rejected_spans") or 0)  # an int64: text in OTLP/JSON
     except (TypeError, ValueError) as error:
         raise MalformedAnswerError("its rejectedSpans is no number") from error
-    return PartialSuccess(rejected, _shortened(str(found.get("errorMessage") or found.get("error_message") or "")))
+    return PartialSuccess(rejected, str(found.get("errorMessage") or found.get("error_message") or ""))
 
 
 def _words_in(answer: Any) -> str:
@@ -116,12 +161,6 @@ def _words_in(answer: Any) -> str:
     if isinstance(answer, list) and answer:
         return _words_in(answer[0])
     return ""
-
-
-def _shortened(text: str) -> str:
-    """One line that can be printed."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in text[: 4 * _MAX_WORDS]).split())
-    return line if len(line) <= _MAX_WORDS else f"{line[:_MAX_WORDS]}…"
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -4,20 +4,21 @@ Sources: OTLP specification, section "OTLP/gRPC" with its table of retryable cod
 opentelemetry-proto, `collector/trace/v1/trace_service.proto`. Bodies go through as they are: no generated code is needed.
 """
 
+import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from nat.data_models.masking import hide
-from nat.observability.delivery.errors import (
-    ItemTooLargeError,
-    PartialExportError,
-    PermanentExportError,
-    TransientExportError,
+from nat.observability.delivery.errors import ItemTooLargeError, PermanentExportError, TransientExportError
+from nat.observability.noise import Noise
+from nat.plugins.opentelemetry.answers import conclude, retry_delay_s, shown_words
+from nat.plugins.opentelemetry.credentials import (
+    HeaderSource,
+    UnreadableCredentialError,
+    current_headers,
+    secrets_in,
 )
-from nat.plugins.opentelemetry.answers import MalformedAnswerError, partial_success, retry_delay_s
-from nat.plugins.opentelemetry.credentials import HeaderSource, UnreadableCredentialError, headers_from
 from nat.plugins.opentelemetry.endpoints import GrpcEndpoint
-from nat.plugins.opentelemetry.transport import Compression, TlsFiles
+from nat.plugins.opentelemetry.transport import Compression, TlsFiles, ssl_context, user_agent
 
 try:
     import grpc
@@ -32,6 +33,8 @@ except ModuleNotFoundError as error:
 
 __all__ = ["GrpcTransport"]
 
+_log = logging.getLogger("nat.observability.otlp")
+
 _METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _STATUS_DETAILS = "grpc-status-details-bin"
 
@@ -44,6 +47,12 @@ _ADVICE = {
     _Code.PERMISSION_DENIED: "; the key may not do that",
     _Code.UNIMPLEMENTED: "; no OTLP receiver for traces listens there",
 }
+_TOO_LARGE = "larger than max"
+_HINTS = {  # what grpcio says of a failed connection, and what that means
+    "http1.x server": "; HTTP is spoken on this port: use protocol: http, or the port for gRPC, usually 4317",
+    "CERTIFICATE_VERIFY_FAILED": "; if its authority is your own, name it in tls.ca_file",
+    "WRONG_VERSION_NUMBER": "; it speaks no TLS on this port: use http://",
+}
 
 
 class GrpcTransport:
@@ -54,9 +63,11 @@ class GrpcTransport:
         headers: Metadata of each call; names are sent in lower case.
         compression: Of messages.
         tls: Files for TLS.
+        proxy: URL of an HTTP proxy; `None`: as grpcio finds it in the environment.
 
     Raises:
         OSError: A file for TLS cannot be read.
+        ValueError: A file for TLS does not hold what it should.
     """
 
     def __init__(
@@ -66,11 +77,14 @@ class GrpcTransport:
         *,
         compression: Compression = "none",
         tls: TlsFiles | None = None,
+        proxy: str | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._headers = headers
         self._compression = grpc.Compression.Gzip if compression == "gzip" else grpc.Compression.NoCompression
-        self._credentials = _credentials(tls or TlsFiles()) if endpoint.is_secure else None
+        self._credentials = _credentials(tls) if endpoint.is_secure else None
+        self._proxy = proxy
+        self._noise = Noise(_log)
         self._channel: Any = None
         self._export: Any = None
 
@@ -81,25 +95,20 @@ class GrpcTransport:
 
     async def send(self, body: bytes) -> None:
         """Make one call with an encoded request; see `Transport.send`."""
-        metadata = self._metadata()
+        headers = await self._current_headers()
         try:
-            answer = await self._call(body, metadata)
+            answer = await self._call(body, headers)
         except grpc.aio.AioRpcError as error:
-            renewed = self._metadata()
-            if error.code() is not _Code.UNAUTHENTICATED or renewed == metadata:
-                self._raise_for(error, metadata)
-            metadata = renewed
+            renewed = await self._current_headers()
+            if error.code() is not _Code.UNAUTHENTICATED or renewed == headers:
+                self._raise_for(error, headers)
+            headers = renewed
             try:
-                answer = await self._call(body, metadata)
+                answer = await self._call(body, headers)
             except grpc.aio.AioRpcError as second:
-                self._raise_for(second, metadata)
-        try:
-            found = partial_success(answer, is_json=False)
-        except MalformedAnswerError as error:
-            raise TransientExportError(f"{self.shown_endpoint}: its answer cannot be read ({error})") from error
-        if found.rejected_count > 0:
-            words = hide(found.message, _secrets(metadata))
-            raise PartialExportError(words or "no reason given", rejected_count=found.rejected_count)
+                self._raise_for(second, headers)
+        secrets = secrets_in(headers, (self._proxy,))
+        conclude(answer, is_json=False, where=self.shown_endpoint, secrets=secrets, noise=self._noise)
 
     async def close(self) -> None:
         """Close the channel; idempotent."""
@@ -107,47 +116,66 @@ class GrpcTransport:
             channel, self._channel, self._export = self._channel, None, None
             await channel.close()
 
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
+    async def _current_headers(self) -> dict[str, str]:
         try:
-            headers = headers_from(self._headers)
+            return await current_headers(self._headers)
         except UnreadableCredentialError as error:
-            raise TransientExportError(str(error)) from error
-        return tuple((name.lower(), value) for name, value in headers.items())
+            raise TransientExportError(str(error)) from None
 
-    async def _call(self, body: bytes, metadata: tuple[tuple[str, str], ...]) -> bytes:
+    async def _call(self, body: bytes, headers: dict[str, str]) -> bytes:
         if self._export is None:
-            target, options = self._endpoint.target, [("grpc.max_send_message_length", -1)]
-            if self._credentials is None:
-                self._channel = grpc.aio.insecure_channel(target, options=options, compression=self._compression)
-            else:
-                self._channel = grpc.aio.secure_channel(
-                    target, self._credentials, options=options, compression=self._compression
-                )
+            self._channel = self._open_channel()
             self._export = self._channel.unary_unary(_METHOD)
-        answer: bytes = await self._export(body, metadata=metadata)
+        answer: bytes = await self._export(body, metadata=_metadata(headers))
         return answer
 
-    def _raise_for(self, error: "grpc.aio.AioRpcError", metadata: tuple[tuple[str, str], ...]) -> None:
-        code = error.code()
-        words = hide(error.details() or "", _secrets(metadata))
+    def _open_channel(self) -> Any:
+        options: list[tuple[str, Any]] = [
+            ("grpc.max_send_message_length", -1),
+            ("grpc.primary_user_agent", user_agent()),
+        ]
+        if self._proxy is not None:
+            options.append(("grpc.http_proxy", self._proxy))
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self._endpoint.target, options=options, compression=self._compression)
+        return grpc.aio.secure_channel(
+            self._endpoint.target, self._credentials, options=options, compression=self._compression
+        )
+
+    def _raise_for(self, error: "grpc.aio.AioRpcError", headers: dict[str, str]) -> NoReturn:
+        """Say what the failure of a call means; not `from` the error, which may quote a key that the server repeats."""
+        code, text = error.code(), error.details() or ""
+        words = shown_words(text, secrets_in(headers, (self._proxy,)))
         said = f"gRPC {code.name} from {self.shown_endpoint}" + (f": {words}" if words else "")
         details = dict(error.trailing_metadata() or ()).get(_STATUS_DETAILS)
         delay_s = retry_delay_s(details) if isinstance(details, bytes) else None
         if code in _RETRYABLE or (code is _Code.RESOURCE_EXHAUSTED and delay_s is not None):
-            raise TransientExportError(said, retry_after_s=delay_s) from error
-        if code is _Code.RESOURCE_EXHAUSTED and "larger than max" in words:
-            raise ItemTooLargeError(said) from error
-        raise PermanentExportError(said + _ADVICE.get(code, "")) from error
+            hint = next((hint for sign, hint in _HINTS.items() if sign in text), "")
+            raise TransientExportError(said + hint, retry_after_s=delay_s) from None
+        if code is _Code.RESOURCE_EXHAUSTED and _TOO_LARGE in text:
+            raise ItemTooLargeError(said) from None
+        raise PermanentExportError(said + _ADVICE.get(code, "")) from None
 
 
-def _secrets(metadata: tuple[tuple[str, str], ...]) -> list[str]:
-    return [value for _, value in metadata if len(value) > 3]
+def _metadata(headers: dict[str, str]) -> tuple[tuple[str, str | bytes], ...]:
+    """Headers as gRPC takes them: in lower case, in ASCII; the values of names that end in `-bin` are bytes."""
+    pairs: list[tuple[str, str | bytes]] = []
+    for name, value in headers.items():
+        if not value.isascii():
+            raise PermanentExportError(
+                f"the header {name!r} holds a letter that gRPC does not take; only ASCII is sent"
+            )
+        pairs.append((name.lower(), value.encode() if name.lower().endswith("-bin") else value))
+    return tuple(pairs)
 
 
-def _credentials(tls: TlsFiles) -> "grpc.ChannelCredentials":
+def _credentials(tls: TlsFiles | None) -> "grpc.ChannelCredentials":
     def content(path: str | None) -> bytes | None:
         return None if path is None else Path(path).read_bytes()
 
+    if tls is None:
+        return grpc.ssl_channel_credentials()
+    ssl_context(tls)  # says what is wrong with a file, where grpcio would only fail to connect
     certificate = content(tls.certificate_file)
     key = content(tls.key_file) if tls.key_file is not None else certificate
     return grpc.ssl_channel_credentials(content(tls.ca_file), key, certificate)

@@ -11,22 +11,24 @@ import urllib.request
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from time import time
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import aiohttp
+from multidict import CIMultiDict
 
-from nat.data_models.masking import hide
-from nat.observability.delivery.errors import (
-    ItemTooLargeError,
-    PartialExportError,
-    PermanentExportError,
-    TransientExportError,
-)
+from nat.observability.delivery.errors import ItemTooLargeError, PermanentExportError, TransientExportError
 from nat.observability.noise import Noise
-from nat.plugins.opentelemetry.answers import MalformedAnswerError, partial_success, words_of
-from nat.plugins.opentelemetry.credentials import HeaderSource, UnreadableCredentialError, headers_from
-from nat.plugins.opentelemetry.endpoints import HttpEndpoint
-from nat.plugins.opentelemetry.transport import Compression, TlsFiles
+from nat.plugins.opentelemetry.answers import conclude, shown_words, words_of
+from nat.plugins.opentelemetry.credentials import (
+    HeaderSource,
+    UnreadableCredentialError,
+    current_headers,
+    secrets_in,
+    without_secrets,
+)
+from nat.plugins.opentelemetry.endpoints import HttpEndpoint, shown_url
+from nat.plugins.opentelemetry.transport import Compression, TlsFiles, ssl_context, user_agent
 
 __all__ = ["HttpTransport"]
 
@@ -36,7 +38,7 @@ _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _RETRYABLE = frozenset({429, 502, 503, 504})
 _UNAUTHORIZED = frozenset({401, 403})
 _TOO_LARGE = 413
-_MAX_ANSWER_BYTES = 64 * 1024
+_MAX_ANSWER_BYTES = 1024 * 1024
 _INLINE_BYTES = 32 * 1024  # what is compressed at once takes half a millisecond; more goes to another thread
 _GZIP_LEVEL = 3
 _KEEP_ALIVE_S = 60.0
@@ -55,7 +57,7 @@ class HttpTransport:
 
     Raises:
         OSError: A file for TLS cannot be read.
-        ssl.SSLError: A file for TLS does not hold what it should.
+        ValueError: A file for TLS does not hold what it should.
     """
 
     def __init__(
@@ -72,7 +74,8 @@ class HttpTransport:
         self._headers = headers
         self._content_type = _JSON if is_json else _PROTOBUF
         self._is_gzip = compression == "gzip"
-        self._ssl: ssl.SSLContext | bool = True if tls is None else _ssl_context(tls)
+        self._user_agent = user_agent()
+        self._ssl: ssl.SSLContext | bool = True if tls is None else ssl_context(tls)
         self._proxy = proxy or _proxy_for(endpoint.url)
         self._session: aiohttp.ClientSession | None = None
         self._noise = Noise(_log)
@@ -86,14 +89,14 @@ class HttpTransport:
         """Post one encoded request; see `Transport.send`."""
         if self._is_gzip:
             body = await _compressed(body)
-        headers = self._current_headers()
+        headers = await self._current_headers()
         answer = await self._post(body, headers)
         if answer.status in _UNAUTHORIZED:
-            renewed = self._current_headers()
+            renewed = await self._current_headers()
             if renewed != headers:
                 headers = renewed
                 answer = await self._post(body, headers)
-        self._judge(answer, [value for value in headers.values() if len(value) > 3])
+        self._judge(answer, secrets_in(headers, (self._endpoint.url, self._proxy)))
 
     async def close(self) -> None:
         """Close connections; idempotent."""
@@ -103,48 +106,68 @@ class HttpTransport:
 
     # -- request -------------------------------------------------------------------------------------------------------
 
-    def _current_headers(self) -> dict[str, str]:
+    async def _current_headers(self) -> dict[str, str]:
         try:
-            headers = headers_from(self._headers)
+            return await current_headers(self._headers)
         except UnreadableCredentialError as error:
-            raise TransientExportError(str(error)) from error
-        headers["Content-Type"] = self._content_type
-        if self._is_gzip:
-            headers["Content-Encoding"] = "gzip"
-        return headers
+            raise TransientExportError(str(error)) from None
 
     async def _post(self, body: bytes, headers: Mapping[str, str]) -> "_Answer":
+        all_headers = CIMultiDict({"User-Agent": self._user_agent})
+        all_headers.update(headers)
+        all_headers["Content-Type"] = self._content_type
+        if self._is_gzip:
+            all_headers["Content-Encoding"] = "gzip"
+        try:
+            async with self._client().post(
+                self._endpoint.url, data=body, headers=all_headers, allow_redirects=False, proxy=self._proxy
+            ) as response:
+                return await _read(response)
+        except (aiohttp.ClientError, OSError) as error:
+            self._raise_for(error)
+
+    def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=self._ssl, keepalive_timeout=_KEEP_ALIVE_S),
                 timeout=aiohttp.ClientTimeout(total=None),  # the lane's
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-        try:
-            async with self._session.post(
-                self._endpoint.url, data=body, headers=headers, allow_redirects=False, proxy=self._proxy
-            ) as response:
-                content = await response.content.read(_MAX_ANSWER_BYTES)
-                while not response.content.at_eof():  # the rest, so that the connection can be used again
-                    await response.content.read(_MAX_ANSWER_BYTES)
-                return _Answer(response.status, response.headers, response.content_type, content)
-        except aiohttp.InvalidURL as error:
-            raise PermanentExportError(f"{self.shown_endpoint} is no URL") from error
-        except aiohttp.ClientSSLError as error:
-            raise TransientExportError(f"TLS with {self.shown_endpoint} failed: {_reason(error)}") from error
-        except aiohttp.ClientConnectorError as error:
-            raise TransientExportError(f"no connection to {self.shown_endpoint}: {_reason(error)}") from error
-        except aiohttp.ServerDisconnectedError as error:
-            raise TransientExportError(f"{self.shown_endpoint} closed the connection without an answer") from error
-        except aiohttp.ClientHttpProxyError as error:
-            raise TransientExportError(f"the proxy answers {error.status} for {self.shown_endpoint}") from error
-        except aiohttp.ClientResponseError as error:
-            words = "what it answers is no HTTP: another protocol speaks on this port, or TLS is expected there"
-            raise TransientExportError(f"{self.shown_endpoint}: {words}") from error
-        except aiohttp.ClientPayloadError as error:
-            raise TransientExportError(f"{self.shown_endpoint}: the answer was cut short") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise TransientExportError(f"{self.shown_endpoint}: {type(error).__name__}") from error
+        return self._session
+
+    def _raise_for(self, error: aiohttp.ClientError | OSError) -> NoReturn:
+        """Say why there is no answer; not `from` the error, which may quote the URL with all that is in it."""
+        where = self.shown_endpoint
+        match error:
+            case aiohttp.InvalidURL():
+                raise PermanentExportError(f"{where} is no URL") from None
+            case aiohttp.ClientHttpProxyError():
+                self._raise_for_proxy(error.status)
+            case aiohttp.ClientProxyConnectionError():
+                said = f"no connection to the proxy {shown_url(self._proxy or '')}: {_reason(error)}"
+            case aiohttp.ClientSSLError():
+                said = f"TLS with {where} failed: {_reason(error)}{_tls_advice(error)}"
+            case aiohttp.ClientConnectorError():
+                said = f"no connection to {where}: {_reason(error)}"
+            case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
+                said = f"{where} closed the connection without an answer{self._scheme_advice()}"
+            case aiohttp.ClientResponseError():
+                said = (
+                    f"{where}: what it answers is no HTTP; perhaps gRPC is spoken on this port (use protocol: grpc, or "
+                    f"the port for HTTP, usually 4318){self._scheme_advice()}"
+                )
+            case _:
+                said = f"{where}: {type(error).__name__}"
+        raise TransientExportError(said) from None
+
+    def _raise_for_proxy(self, status: int) -> NoReturn:
+        said = f"the proxy {shown_url(self._proxy or '')} answers {status} for {self.shown_endpoint}"
+        if status in _RETRYABLE:
+            raise TransientExportError(said) from None
+        raise PermanentExportError(said + _PROXY_ADVICE.get(status, "")) from None
+
+    def _scheme_advice(self) -> str:
+        return "; if it expects TLS, use https://" if urlsplit(self._endpoint.url).scheme == "http" else ""
 
     # -- answer --------------------------------------------------------------------------------------------------------
 
@@ -153,20 +176,22 @@ class HttpTransport:
         if 200 <= status < 300:
             self._judge_success(answer, secrets)
             return
-        words = hide(words_of(answer.body, answer.content_type), secrets)
+        words = shown_words(words_of(answer.body, answer.content_type), secrets)
         said = f"HTTP {status} from {where}" + (f": {words}" if words else "")
         if 300 <= status < 400:
-            location = answer.headers.get("Location", "")
-            to = f" to {HttpEndpoint(location).shown}" if location else ""
+            location = without_secrets(shown_url(answer.headers.get("Location", "")), secrets)
+            to = f" to {location}" if location else ""
             raise PermanentExportError(f"{said}: it redirects{to}; set endpoint to where it leads")
         if status in _RETRYABLE:
             raise TransientExportError(said, retry_after_s=_retry_after_s(answer.headers.get("Retry-After")))
         if status == _TOO_LARGE:
             raise ItemTooLargeError(said)
-        raise PermanentExportError(said + _ADVICE.get(status, ""))
+        raise PermanentExportError(said + _ADVICE.get(status, "") + _PROXY_ADVICE.get(status, ""))
 
     def _judge_success(self, answer: "_Answer", secrets: list[str]) -> None:
         where, content_type = self.shown_endpoint, answer.content_type
+        if not answer.is_whole:
+            raise TransientExportError(f"{where}: the answer was cut short")
         if not answer.body and content_type != "text/html":
             return
         if content_type not in (_PROTOBUF, _JSON):
@@ -174,27 +199,24 @@ class HttpTransport:
                 f"HTTP {answer.status} from {where} with {content_type}, where OTLP answers with {self._content_type}: "
                 "this is no OTLP receiver (a log-in page, a proxy?); check the endpoint"
             )
-        try:
-            found = partial_success(answer.body, is_json=content_type == _JSON)
-        except MalformedAnswerError as error:
-            raise TransientExportError(f"{where}: its answer cannot be read ({error})") from error
-        words = hide(found.message, secrets)
-        if found.rejected_count > 0:
-            raise PartialExportError(words or "no reason given", rejected_count=found.rejected_count)
-        if words:
-            self._noise.warn("warning", "%s: all spans were taken, with a warning: %s", where, words)
+        conclude(answer.body, is_json=content_type == _JSON, where=where, secrets=secrets, noise=self._noise)
 
 
 class _Answer:
-    """One HTTP response, read."""
+    """One HTTP response, read.
 
-    __slots__ = ("body", "content_type", "headers", "status")
+    Attributes:
+        is_whole: Whether the body came to its end.
+    """
 
-    def __init__(self, status: int, headers: Mapping[str, str], content_type: str, body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.content_type = content_type
+    __slots__ = ("body", "content_type", "headers", "is_whole", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse, body: bytes, *, is_whole: bool) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.content_type = response.content_type
         self.body = body
+        self.is_whole = is_whole
 
 
 _ADVICE = {
@@ -205,6 +227,21 @@ _ADVICE = {
     405: "; check the path of the endpoint",
     415: "; it does not take this encoding: try protocol http/protobuf or http/json, or compression none",
 }
+_PROXY_ADVICE = {407: "; put user and password into the proxy's URL: http://user:password@host:port"}
+
+
+async def _read(response: aiohttp.ClientResponse) -> _Answer:
+    """The answer with its body; the connection of one that is far too long is given up."""
+    body = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > _MAX_ANSWER_BYTES:
+                response.close()
+                return _Answer(response, bytes(body), is_whole=False)
+    except aiohttp.ClientPayloadError:
+        return _Answer(response, bytes(body), is_whole=False)
+    return _Answer(response, bytes(body), is_whole=True)
 
 
 async def _compressed(body: bytes) -> bytes:
@@ -228,17 +265,28 @@ def _retry_after_s(value: str | None) -> float | None:
 
 
 def _reason(error: aiohttp.ClientConnectorError | aiohttp.ClientSSLError) -> str:
-    inner = getattr(error, "os_error", None) or error.__cause__
+    inner = _inner(error)
     if isinstance(inner, ssl.SSLError):
         return getattr(inner, "verify_message", None) or inner.reason or "handshake failed"
     return (inner.strerror if isinstance(inner, OSError) else None) or type(inner or error).__name__
 
 
-def _ssl_context(tls: TlsFiles) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    if tls.certificate_file is not None:
-        context.load_cert_chain(tls.certificate_file, tls.key_file)
-    return context
+def _tls_advice(error: aiohttp.ClientSSLError) -> str:
+    inner = _inner(error)
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return "; if its authority is your own, name it in tls.ca_file"
+    reason = getattr(inner, "reason", None) or ""
+    if reason in _NO_TLS:
+        return "; it speaks no TLS on this port: use http://"
+    return "; it asks for a client certificate: set tls.certificate_file" if "CERTIFICATE_REQUIRED" in reason else ""
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    certificate_error: BaseException | None = getattr(error, "certificate_error", None)
+    return certificate_error or getattr(error, "os_error", None) or error.__cause__
+
+
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING")
 
 
 def _proxy_for(url: str) -> str | None:

@@ -1,7 +1,7 @@
 """`OtelSpanExporter`: the base of exporters that take spans in OpenTelemetry's form."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,9 +87,9 @@ class OtelSpanExporter(SpanExporter[Span, OtelSpan]):
             shutdown_timeout_s=batching.shutdown_timeout_s,
         )
 
-    async def export_processed(self, item: Span | OtelSpan | list[Span | OtelSpan]) -> None:
+    async def export_processed(self, item: Span | OtelSpan | Sequence[Span | OtelSpan]) -> None:
         """Pass spans on to `export_otel_spans`, as `OtelSpan`s with this exporter's resource."""
-        spans = item if isinstance(item, list) else [item]
+        spans = [item] if isinstance(item, Span | OtelSpan) else item
         await self.export_otel_spans([self._viewed(span) for span in spans])
 
     def _viewed(self, span: Span | OtelSpan) -> OtelSpan:
@@ -97,4 +97,4 @@ class OtelSpanExporter(SpanExporter[Span, OtelSpan]):
 
     async def _send(self, item: Any) -> None:
         views = [self._viewed(span) for span in item] if isinstance(item, list) else self._viewed(item)
-        await self.export_processed(views)  # type: ignore[arg-type]  # one of its forms
+        await self.export_processed(views)

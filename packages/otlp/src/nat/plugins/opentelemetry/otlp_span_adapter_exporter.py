@@ -8,7 +8,7 @@ import orjson
 
 from nat.builder.context import ContextState
 from nat.observability.spans.otlp_json import request_of
-from nat.plugins.opentelemetry.credentials import HeaderSource
+from nat.plugins.opentelemetry.credentials import HeaderSource, checked_headers
 from nat.plugins.opentelemetry.encoding import encode_request, encode_span
 from nat.plugins.opentelemetry.endpoints import grpc_endpoint, http_endpoint
 from nat.plugins.opentelemetry.http_transport import HttpTransport
@@ -35,13 +35,13 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         compression: Of requests.
         tls: Files for TLS beside the system's authorities.
         proxy: URL of an HTTP proxy; `None`: as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say. Over HTTP only.
-        append_path: False: a path that does not end in `/traces` is complete, too.
-        insecure: Over gRPC, for an endpoint without a scheme: plain text instead of TLS.
+        append_path: False: a path that does not end in `/traces` is complete, too. Over HTTP only.
+        insecure: For an endpoint without a scheme: plain text instead of TLS; `None`: on this machine only.
 
     The other arguments are those of `OtelSpanExporter`.
 
     Raises:
-        ValueError: The endpoint or an option is wrong.
+        ValueError: The endpoint, a header or an option is wrong.
         OSError: A file for TLS cannot be read.
         ModuleNotFoundError: `grpc` without grpcio; the message says how to install it.
     """
@@ -79,18 +79,19 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
             retries=retries,
         )
         self._is_json = protocol == "http/json"
+        source = headers if callable(headers) else checked_headers(headers or {})
         self._transport: Transport
         if protocol == "grpc":
             target = grpc_endpoint(endpoint, is_insecure=insecure)
-            self._say(target.notes, target.warnings)
+            self._say(target.notes, target.warnings, is_secure=target.is_secure, tls=tls)
             from nat.plugins.opentelemetry.grpc_transport import GrpcTransport
 
-            self._transport = GrpcTransport(target, headers, compression=compression, tls=tls)
+            self._transport = GrpcTransport(target, source, compression=compression, tls=tls, proxy=proxy)
             return
-        url = http_endpoint(endpoint, appends_path=append_path)
-        self._say(url.notes, url.warnings)
+        url = http_endpoint(endpoint, appends_path=append_path, is_insecure=insecure)
+        self._say(url.notes, url.warnings, is_secure=url.url.startswith("https:"), tls=tls)
         self._transport = HttpTransport(
-            url, headers, is_json=self._is_json, compression=compression, tls=tls, proxy=proxy
+            url, source, is_json=self._is_json, compression=compression, tls=tls, proxy=proxy
         )
 
     @property
@@ -111,7 +112,9 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         await self._transport.close()
         await super()._cleanup()
 
-    def _say(self, notes: tuple[str, ...], warnings: tuple[str, ...]) -> None:
+    def _say(self, notes: tuple[str, ...], warnings: tuple[str, ...], *, is_secure: bool, tls: TlsFiles | None) -> None:
+        if tls is not None and not is_secure:
+            warnings = (*warnings, "files for TLS have no effect on a connection in plain text; use https://")
         for note in notes:
             _log.info("%s: endpoint: %s", self.name, note)
         for warning in warnings:

@@ -42,10 +42,20 @@ class OtelCollectorConfig(OtlpConfig, name="otelcollector"):
     )
     insecure: bool | None = Field(
         default=None,
-        description="Over gRPC, for an endpoint without http:// or https://: plain text instead of TLS. Unset: "
+        description="For an endpoint without http:// or https://: plain text instead of TLS. Unset: "
         "OTEL_EXPORTER_OTLP_INSECURE, else plain text on this machine only.",
     )
     project: str | None = Field(default=None, min_length=1, description="The resource's service.name.")
+
+    @field_validator("headers")
+    @classmethod
+    def _can_be_sent(cls, headers: dict[str, str]) -> dict[str, str]:
+        from nat.plugins.opentelemetry.credentials import checked_headers
+
+        try:
+            return checked_headers(headers)
+        except ValueError as error:
+            raise PydanticCustomError("bad_header", "{reason}", {"reason": str(error)}) from None
 
     @field_validator("endpoint")
     @classmethod

@@ -1,9 +1,9 @@
 """Settings that all exporters over OTLP share; light, only pydantic is imported here."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from nat.data_models.telemetry_exporter import BatchConfigMixin, DeliveryConfigMixin, TelemetryExporterBaseConfig
@@ -32,6 +32,12 @@ class TlsConfig(BaseModel):
             raise PydanticCustomError("no_file", "there is no file {path}", {"path": repr(path)})
         return path
 
+    @model_validator(mode="after")
+    def _key_has_a_certificate(self) -> Self:
+        if self.key_file is not None and self.certificate_file is None:
+            raise PydanticCustomError("key_alone", "key_file has no effect without certificate_file; set both")
+        return self
+
     def files(self) -> "TlsFiles":
         """These settings as an exporter takes them."""
         from nat.plugins.opentelemetry.transport import TlsFiles
@@ -52,7 +58,7 @@ class OtlpConfig(BatchConfigMixin, DeliveryConfigMixin, TelemetryExporterBaseCon
     proxy: str | None = Field(
         default=None,
         min_length=1,
-        description="URL of an HTTP proxy; unset: as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say. Not for gRPC.",
+        description="URL of an HTTP proxy; unset: as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say.",
     )
     resource_attributes: dict[str, Any] = Field(
         default_factory=dict, description="What is said of the process, such as service.version."
