@@ -56,6 +56,15 @@ async def test_both_encodings_arrive_as_the_same_spans(backend: FakeBackend, pro
     assert received.resource.items() >= {"service.name": "shop", "replica": 7}.items()
 
 
+async def test_body_beyond_a_megabyte_is_sent_without_a_warning(backend: FakeBackend) -> None:
+    """Where warnings are errors, aiohttp's warning of large bodies would lose the spans."""
+    await sent(backend.url, span(text="x" * 3_000_000))
+
+    [request] = backend.requests
+    assert int(request.headers["content-length"]) == len(request.body)
+    assert request.spans[0].attributes["text"] == "x" * 3_000_000
+
+
 @pytest.mark.parametrize("size", [10, 200_000], ids=["at once", "on another thread"])
 @pytest.mark.parametrize("protocol", ["http", "http/json"])
 async def test_gzip(backend: FakeBackend, protocol: Any, size: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ Sources: OTLP specification, section "OTLP/HTTP"; which status codes are tried a
 
 import asyncio
 import gzip
+import io
 import logging
 import ssl
 import urllib.request
@@ -41,6 +42,7 @@ _TOO_LARGE = 413
 _MAX_ANSWER_BYTES = 1024 * 1024
 _INLINE_BYTES = 32 * 1024  # what is compressed at once takes half a millisecond; more goes to another thread
 _GZIP_LEVEL = 3
+_WHOLE_BYTES = 2**20
 _KEEP_ALIVE_S = 60.0
 
 
@@ -120,7 +122,11 @@ class HttpTransport:
             all_headers["Content-Encoding"] = "gzip"
         try:
             async with self._client().post(
-                self._endpoint.url, data=body, headers=all_headers, allow_redirects=False, proxy=self._proxy
+                self._endpoint.url,
+                data=_sent_in_parts(body),
+                headers=all_headers,
+                allow_redirects=False,
+                proxy=self._proxy,
             ) as response:
                 return await _read(response)
         except (aiohttp.ClientError, OSError) as error:
@@ -242,6 +248,11 @@ async def _read(response: aiohttp.ClientResponse) -> _Answer:
     except aiohttp.ClientPayloadError:
         return _Answer(response, bytes(body), is_whole=False)
     return _Answer(response, bytes(body), is_whole=True)
+
+
+def _sent_in_parts(body: bytes) -> bytes | io.BytesIO:
+    """A large body in the form that aiohttp writes piece by piece; as bytes, it would warn of a blocked loop."""
+    return body if len(body) <= _WHOLE_BYTES else io.BytesIO(body)
 
 
 async def _compressed(body: bytes) -> bytes:
