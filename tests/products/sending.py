@@ -1,0 +1,39 @@
+"""Sending: recorded runs to a product, and into a file beside it that tells what was sent."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+from nat.observability import Telemetry
+from nat.plugins.file.register import FileConfig
+from nat.testing import RecordedRun, read_chats, replay
+from tests.products.shown import ShownSpan, read_spans
+
+__all__ = ["recorded_chats", "send"]
+
+_FOLDER_VARIABLE = "NAT_TEST_DATA"
+_TIMEOUT_S = 90.0
+
+
+def recorded_chats() -> list[RecordedRun]:
+    """The 40 recorded chats; a test that asks for them is skipped where they are not."""
+    file = Path(os.environ.get(_FOLDER_VARIABLE) or ".") / "agent_runs.jsonl"
+    if not file.is_file():
+        pytest.skip(f"{_FOLDER_VARIABLE} names no folder with {file.name}")
+    return read_chats(file)
+
+
+def send(runs: Iterable[RecordedRun], config: TelemetryExporterBaseConfig, folder: Path) -> list[ShownSpan]:
+    """Record runs and send them; returns what was sent, when the product has acknowledged all of it."""
+    file = folder / "spans.jsonl"
+    with Telemetry({"product": config, "file": FileConfig(output_path=str(file), format="spans")}) as telemetry:
+        for run in runs:
+            replay(run, telemetry)
+        telemetry.flush(_TIMEOUT_S)
+    sent = read_spans(file)
+    status = telemetry.status().exporters["product"]
+    assert status.delivered == status.accepted == len(sent), status
+    return sent

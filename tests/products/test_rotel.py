@@ -1,0 +1,56 @@
+"""Rotel, a real collector: what we send over OTLP's three forms arrives as it was, to the nanosecond."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from nat.plugins.opentelemetry.register import OtelCollectorConfig
+from nat.testing import recorded_runs
+from tests.products.rotel import Rotel, notation
+from tests.products.sending import recorded_chats, send
+from tests.products.shown import ShownSpan, by_id
+
+Protocol = Literal["http/protobuf", "http/json", "grpc"]
+
+pytestmark = pytest.mark.parametrize("protocol", ["http/protobuf", "http/json", "grpc"])
+
+
+def config(rotel: Rotel, protocol: Protocol) -> OtelCollectorConfig:
+    return OtelCollectorConfig(endpoint=rotel.grpc_url if protocol == "grpc" else rotel.url, protocol=protocol)
+
+
+def as_printed(span: ShownSpan) -> ShownSpan:
+    """A span as Rotel prints it."""
+    return replace(
+        span,
+        attributes={key: notation(value) for key, value in span.attributes.items()},
+        events=tuple(
+            replace(event, attributes={key: notation(value) for key, value in event.attributes.items()})
+            for event in span.events
+        ),
+    )
+
+
+def test_recorded_chats_arrive_as_they_were(rotel: Rotel, protocol: Protocol, tmp_path: Path) -> None:
+    """All 893 spans of 40 chats, each once: ids, parents, times, status, and every attribute with its type."""
+    sent = send(recorded_chats(), config(rotel, protocol), tmp_path)
+
+    received = by_id(rotel.finish())
+
+    assert len(sent) == 893
+    assert received.keys() == by_id(sent).keys()
+    for span in sent:
+        assert received[span.trace_id, span.span_id] == as_printed(span)
+
+
+def test_own_runs_arrive_as_they_were(rotel: Rotel, protocol: Protocol, tmp_path: Path) -> None:
+    """So do the ten runs with tokens, documents, failures, and values that break naive exporters."""
+    sent = send(recorded_runs(), config(rotel, protocol), tmp_path)
+
+    received = by_id(rotel.finish())
+
+    assert received.keys() == by_id(sent).keys()
+    for span in sent:
+        assert received[span.trace_id, span.span_id] == as_printed(span)
