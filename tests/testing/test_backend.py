@@ -307,11 +307,12 @@ def test_faults_come_in_order_and_then_the_usual_answer(backend: FakeBackend) ->
 
 
 def test_a_status_may_say_when_to_come_again(backend: FakeBackend) -> None:
+    """In whole seconds, as RFC 9110 has it, or as a date."""
     backend.plan(faults.status(429, retry_after_s=1.5), faults.status(503, retry_after_s=60, as_date=True))
 
     in_seconds, as_date = (post_protobuf(backend.url, message_of("a")).headers["retry-after"] for _ in range(2))
 
-    assert in_seconds == "1.5"
+    assert in_seconds == "2"
     assert 50 < parsedate_to_datetime(as_date).timestamp() - time.time() <= 60
 
 

@@ -34,7 +34,7 @@ def replayed(run: RecordedRun, folder: Path) -> list[ReceivedSpan]:
     with Telemetry(FileConfig(output_path=str(file), format="spans")) as telemetry:
         trace_id = replay(run, telemetry)
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    spans = sorted(plain_spans_of(lines, None), key=lambda span: span.start_ns)  # type: ignore[arg-type]  # no request
+    spans = sorted(plain_spans_of(lines), key=lambda span: span.start_ns)
     assert {span.trace_id for span in spans} == {trace_id}
     return spans
 
@@ -205,7 +205,7 @@ def test_runs_can_be_replayed_at_once(tmp_path: Path) -> None:
 
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     by_trace: dict[str, list[ReceivedSpan]] = {}
-    for span in plain_spans_of(lines, None):  # type: ignore[arg-type]  # no request
+    for span in plain_spans_of(lines):
         by_trace.setdefault(span.trace_id, []).append(span)
     assert sorted(map(tree_of, by_trace.values())) == sorted(facts_of(run).tree for run in recorded_runs())
 

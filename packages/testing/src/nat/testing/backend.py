@@ -55,6 +55,7 @@ class FakeBackend:
             headers for instance.
 
     Attributes:
+        refuse: As given; may be changed.
         url: Where to send OTLP over HTTP.
         base_url: The same without the path.
         grpc_endpoint: Host and port for gRPC; empty without.
@@ -75,7 +76,7 @@ class FakeBackend:
         self.grpc_endpoint = ""
         self.limit_bytes: int | None = None
         self._path = path
-        self._refuse = refuse
+        self.refuse = refuse
         self._replies: dict[str, Reply] = {}
         self._plan: deque[Fault] = deque()
         self._default = OK
@@ -206,8 +207,8 @@ class FakeBackend:
 
     def _arrive(self, request: Request, problem: Fault | None = None) -> Request:
         """Keep a request, and decide how it is answered."""
-        if problem is None and self._refuse is not None:
-            problem = self._refuse(request)
+        if problem is None and self.refuse is not None:
+            problem = self.refuse(request)
         if problem is None and self.limit_bytes is not None and len(request.body) > self.limit_bytes:
             problem = too_large(len(request.body), self.limit_bytes)
         with self._changed:

@@ -1,6 +1,7 @@
 """Faults: what a fake backend does with a request, instead of taking it."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class Fault:
         if self.retry_after_s is None:
             return dict(self.headers)
         date = formatdate(time.time() + self.retry_after_s, usegmt=True)
-        return {**self.headers, "Retry-After": date if self.is_date else f"{self.retry_after_s:g}"}
+        return {**self.headers, "Retry-After": date if self.is_date else str(math.ceil(self.retry_after_s))}
 
 
 OK = Fault("ok")
@@ -106,8 +107,8 @@ def status(
 
     Args:
         code: HTTP status.
-        retry_after_s: For `Retry-After`, or gRPC's RetryInfo.
-        as_date: Give `Retry-After` as an HTTP date, which has no fractions of a second.
+        retry_after_s: For `Retry-After`, which knows whole seconds only (RFC 9110), or gRPC's RetryInfo.
+        as_date: Give `Retry-After` as an HTTP date.
         body: Bytes or text as they are, anything else as JSON; left out, what OTLP says for that status.
         content_type: Of a body that is given.
         headers: Further headers.

@@ -8,10 +8,16 @@ from nat.testing.received import ReceivedEvent, ReceivedLink, ReceivedSpan, Requ
 __all__ = ["plain_spans_of"]
 
 _REQUIRED = {"trace_id", "span_id", "name", "start_time"}
+_NO_REQUEST = Request(
+    time_s=0.0, protocol="json", method="", path="", query="", headers={}, content_type="application/json", body=b""
+)
 
 
-def plain_spans_of(document: Any, request: Request) -> Iterator[ReceivedSpan]:
-    """The spans in a document that is one, or a list of them, in the form of `span_to_dict`; what is none is passed over."""
+def plain_spans_of(document: Any, request: Request = _NO_REQUEST) -> Iterator[ReceivedSpan]:
+    """The spans in a document that is one, or a list of them, in the form of `span_to_dict`; what is none is passed over.
+
+    Without a request, they were read from a file.
+    """
     for item in document if isinstance(document, list) else [document]:
         if isinstance(item, Mapping) and item.keys() >= _REQUIRED:
             yield _received(item, request)

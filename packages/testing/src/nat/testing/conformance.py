@@ -1,0 +1,860 @@
+"""Conformance: tests that every exporter passes, to be inherited.
+
+```python
+class TestPost(ExporterConformance):
+    exporter_type = "post"
+
+    def settings(self) -> dict[str, Any]:
+        return {"endpoint": self.endpoint}
+```
+"""
+
+import asyncio
+import base64
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from nat.builder.builder import Builder
+from nat.builder.context import ContextState
+from nat.data_models.delivery import DeliveryConfig
+from nat.data_models.intermediate_step import IntermediateStep
+from nat.data_models.span import Span
+from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+from nat.observability import ExporterStatus, Telemetry, step
+from nat.observability.exporter.base_exporter import BaseExporter, IsolatedAttribute
+from nat.observability.exporter.processing_exporter import ProcessingExporter
+from nat.observability.processor.processor import Processor
+from nat.observability.registry import ExporterEntry, Registration, resolve
+from nat.testing import faults
+from nat.testing.backend import FakeBackend, closed_url
+from nat.testing.facts import facts_of, tree_of
+from nat.testing.faults import Fault
+from nat.testing.player import replay
+from nat.testing.process_state import changes_of, process_state
+from nat.testing.received import ReceivedSpan, Request
+from nat.testing.runs import RecordedRun, recorded_run, recorded_runs
+from nat.testing.watching import Prepare, Watch
+
+__all__ = ["ExporterConformance"]
+
+_ENTRY = "tested"
+_CANARY = "canary-4f1e8a2b9c"
+_FLUSH_S = 20.0
+_FAILING_S = 5.0
+_THREADS = 4
+_RUNS_PER_THREAD = 8
+_HEAVY_MODULES = (
+    "aiohttp",
+    "boto3",
+    "google.protobuf",
+    "grpc",
+    "httpx",
+    "opentelemetry",
+    "requests",
+    "urllib3",
+)
+
+_ENDLESS = "an answer without an end"
+_OUTAGES = {
+    "HTTP 503": faults.status(503),
+    "HTTP 429": faults.status(429),
+    "a connection reset": faults.RESET,
+    "no answer": faults.HANG,
+    _ENDLESS: faults.TRICKLE,
+}
+_FINAL_ANSWERS = {"400": 400, "401": 401, "403": 403, "404": 404}
+_FALSE_SUCCESSES = {
+    "a log-in page in HTML": faults.LOGIN_PAGE,
+    "another content type": faults.WRONG_CONTENT_TYPE,
+    "a redirect with status 302": faults.redirect("/login", 302),
+    "a redirect with status 307": faults.redirect("/login", 307),
+    "a body that is cut short": faults.TRUNCATED,
+}
+
+
+class ExporterConformance:
+    """Tests that every exporter passes. Derive a test class from it, say how to configure the exporter, and inherit the rest.
+
+    Attributes:
+        exporter_type: Its `_type`.
+        modules: What to import so that the type is known; none if an entry point provides it.
+        backend_options: Arguments for the `FakeBackend` of each test.
+        is_remote: It sends to `self.endpoint`. Else what is about answers of a backend is left out.
+        uses_grpc: `self.endpoint` is the backend's gRPC address.
+        can_be_read: `received()` gives spans. Else what arrives is only counted.
+        checks_answers: It looks at what a success says, and not only at its status.
+        reports_partial_success: It reads OTLP's partial success.
+    """
+
+    exporter_type: ClassVar[str]
+    modules: ClassVar[Sequence[str]] = ()
+    backend_options: ClassVar[Mapping[str, Any]] = {}
+    is_remote: ClassVar[bool] = True
+    uses_grpc: ClassVar[bool] = False
+    can_be_read: ClassVar[bool] = True
+    checks_answers: ClassVar[bool] = True
+    reports_partial_success: ClassVar[bool] = False
+
+    backend: FakeBackend
+    """The backend of this test."""
+
+    folder: Path
+    """An empty folder of this test."""
+
+    endpoint: str
+    """Where the exporter is to send: a URL with the path of OTLP over HTTP, or of the gRPC server."""
+
+    # -- what an author says ---------------------------------------------------------------------------------------------
+
+    def settings(self) -> dict[str, Any]:
+        """What a workflow file says about the exporter, without `_type`; for `self.endpoint`, or something in `self.folder`."""
+        raise NotImplementedError(f"{type(self).__name__}.settings() must return the exporter's settings")
+
+    def secret_settings(self, secret: str) -> dict[str, Any]:
+        """Further settings with which `secret` is the exporter's key; none if it has no such setting."""
+        return {}
+
+    def received(self) -> list[ReceivedSpan]:
+        """The spans that have arrived, in any order."""
+        return self.backend.spans
+
+    def written(self) -> bytes:
+        """Everything that has left the exporter, as far as it can be searched for a text."""
+        return b"\n".join(
+            request.body + repr((request.path, request.query, request.headers)).encode()
+            for request in self.backend.requests
+        )
+
+    # -- life ------------------------------------------------------------------------------------------------------------
+
+    def test_it_delivers_every_step_once(self) -> None:
+        """Configured in Python: what a run does arrives, whole and once."""
+        with self._telemetry() as telemetry:
+            traces = [self._replay(telemetry, "nested_agents")]
+            status = _flushed(telemetry)
+
+        _assert_all_delivered(status, "a healthy backend")
+        self._assert_arrived(traces)
+
+    def test_it_works_from_a_workflow_file(self) -> None:
+        """Configured as an entry of a workflow file, it does the same."""
+        file = self.folder / "workflow.yaml"
+        entry = {"_type": self.exporter_type, **self.settings()}
+        document = {"general": {"telemetry": {"delivery": _QUICK, "tracing": {_ENTRY: entry}}}}
+        file.write_text(json.dumps({**document, "plugins": list(self.modules)}), encoding="utf-8")
+
+        with Telemetry.from_file(file) as telemetry:
+            traces = [self._replay(telemetry, "tool_call")]
+            status = _flushed(telemetry)
+
+        _assert_all_delivered(status, "a healthy backend")
+        self._assert_arrived(traces)
+
+    def test_it_delivers_all_recorded_runs(self) -> None:
+        """Ten runs, with failures, streams, steps that never end and odd values: all of it arrives."""
+        with self._telemetry() as telemetry:
+            traces = [(replay(run, telemetry), run) for run in recorded_runs()]
+            status = _flushed(telemetry)
+
+        _assert_all_delivered(status, "ten recorded runs")
+        self._assert_arrived(traces)
+
+    def test_a_second_run_works_like_the_first(self) -> None:
+        """The end of a run shuts nothing down that the next one needs."""
+        with self._telemetry() as telemetry:
+            first = self._replay(telemetry, "tool_call")
+            _assert_all_delivered(_flushed(telemetry), "the first run")
+            second = self._replay(telemetry, "streamed_answer")
+            _assert_all_delivered(_flushed(telemetry), "the second run, after the first was flushed")
+
+        self._assert_arrived([first, second])
+
+    def test_closing_delivers_what_waits(self) -> None:
+        """Without a flush: what a run did is delivered when the telemetry is closed."""
+        telemetry = self._telemetry().start()
+        traces = [self._replay(telemetry, "tool_call")]
+
+        telemetry.close(_FLUSH_S)
+
+        _assert_all_delivered(telemetry.status().exporters[_ENTRY], "close() without a flush before")
+        self._assert_arrived(traces)
+
+    def test_it_is_cleaned_up_once(self) -> None:
+        """`_cleanup` runs once, on the exporter itself, however many runs there were and however often it is closed."""
+        watch = self._watch()
+        telemetry = self._telemetry(watch=watch).start()
+        for _ in range(3):
+            self._replay(telemetry, "streamed_answer")
+
+        telemetry.close(_FLUSH_S)
+        telemetry.close(_FLUSH_S)
+
+        assert watch.cleanups == 1, f"_cleanup ran {watch.cleanups} times in one life with three runs, expected once"
+        assert len(watch.exporters) == 1
+
+    def test_it_starts_once_and_stops_any_number_of_times(self) -> None:
+        """An exporter that user code starts: a second start is an error, a second stop does nothing."""
+        watch = self._watch()
+
+        async def life() -> None:
+            async with watch(self._config(), Builder()) as exporter:
+                async with exporter.start():
+                    with pytest.raises(RuntimeError):
+                        async with exporter.start():
+                            pytest.fail("start() of a running exporter did not raise")
+                await exporter.stop()
+                await exporter.stop()
+
+        asyncio.run(life())
+
+        assert watch.cleanups == 1, f"_cleanup ran {watch.cleanups} times, stop() was called three times in one life"
+
+    def test_an_exporter_that_never_started_can_be_stopped(self) -> None:
+        """What its constructor has opened is closed by `stop()` all the same."""
+        watch = self._watch()
+
+        async def life() -> None:
+            async with watch(self._config(), Builder()) as exporter:
+                await exporter.stop()
+
+        asyncio.run(life())
+
+        assert watch.cleanups == 1, f"_cleanup ran {watch.cleanups} times for an exporter that never started"
+
+    def test_it_can_be_built_again(self) -> None:
+        """A second life in the same process works like the first: nothing was closed for good."""
+        traces = []
+        for _ in range(2):
+            with self._telemetry() as telemetry:
+                traces.append(self._replay(telemetry, "tool_call"))
+                _assert_all_delivered(_flushed(telemetry), "one of two lives in one process")
+
+        self._assert_arrived(traces)
+
+    def test_it_leaves_no_thread_behind(self) -> None:
+        """After its end, no thread that it has started keeps the program from ending."""
+        before = set(threading.enumerate())
+
+        with self._telemetry() as telemetry:
+            self._replay(telemetry, "streamed_answer")
+
+        left = [thread.name for thread in set(threading.enumerate()) - before if not thread.daemon]
+        assert left == [], f"threads that are no daemons are left after close(): {left}"
+
+    # -- many at once ----------------------------------------------------------------------------------------------------
+
+    def test_runs_on_many_threads_do_not_mix(self) -> None:
+        """Threads that run at the same time: every span arrives once, below its parent, in its own trace and session."""
+        runs = _varied_runs(_THREADS * _RUNS_PER_THREAD)
+        traces: list[tuple[str, RecordedRun]] = []
+        everybody = threading.Barrier(_THREADS)
+
+        def work(mine: Sequence[RecordedRun]) -> None:
+            everybody.wait()
+            traces.extend((replay(run, telemetry), run) for run in mine)
+
+        with self._telemetry() as telemetry:
+            threads = [threading.Thread(target=work, args=(runs[number::_THREADS],)) for number in range(_THREADS)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            status = _flushed(telemetry)
+
+        _assert_all_delivered(status, f"{len(runs)} runs on {_THREADS} threads")
+        self._assert_arrived(traces)
+
+    def test_runs_on_one_event_loop_do_not_mix(self) -> None:
+        """Coroutines that take turns in the middle of their runs."""
+
+        async def run_one(telemetry: Telemetry, number: int) -> None:
+            async with telemetry.run(f"run {number}", session_id=f"session {number}"):
+                async with step(f"outer {number}"):
+                    await asyncio.sleep(0)
+                    async with step(f"inner {number}"):
+                        await asyncio.sleep(0)
+
+        async def main() -> ExporterStatus:
+            async with self._telemetry() as telemetry:
+                await asyncio.gather(*(run_one(telemetry, number) for number in range(20)))
+                return (await telemetry.aflush(_FLUSH_S)).exporters[_ENTRY]
+
+        _assert_all_delivered(asyncio.run(main()), "20 coroutines on one event loop")
+        if self.can_be_read:
+            trees = sorted(tree_of(spans) for spans in self._by_trace().values())
+            assert trees == sorted(
+                (f"run {number}", ((f"outer {number}", ((f"inner {number}", ()),)),)) for number in range(20)
+            ), "spans of concurrent coroutines are not below their own parents"
+
+    # -- what the backend answers ----------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("fault", _OUTAGES)
+    def test_an_outage_loses_nothing(self, fault: str) -> None:
+        """While the backend fails, nothing counts as delivered; when it recovers, everything arrives, once."""
+        self._needs(self.is_remote, "it sends to no backend")
+        self._needs(self.checks_answers or fault != _ENDLESS, "it looks at the status only")
+        self.backend.from_now_on(_OUTAGES[fault])
+
+        with self._telemetry(timeout=0.5) as telemetry:
+            traces = [self._replay(telemetry, "tool_call")]
+            early = self._delivered_while_failing(telemetry)
+            self.backend.recover()
+            status = _flushed(telemetry)
+
+        assert early == 0, f"{early} items counted as delivered while the backend answered every request with {fault}"
+        _assert_all_delivered(status, f"{fault} for a while, then a healthy backend")
+        self._assert_arrived(traces)
+
+    @pytest.mark.parametrize("as_date", [False, True], ids=["seconds", "HTTP date"])
+    @pytest.mark.parametrize("code", [429, 503])
+    def test_it_waits_as_long_as_the_backend_says(self, code: int, as_date: bool) -> None:
+        """No attempt comes before the time that `Retry-After`, or gRPC's RetryInfo, has named."""
+        self._needs(self.is_remote, "it sends to no backend")
+        self._needs(not (self.uses_grpc and as_date), "RetryInfo holds no date")
+        asked_s, least_s = (2.0, 1.0) if as_date else (1.0, 1.0)  # a date has no fractions of a second
+        self.backend.plan(faults.status(code, retry_after_s=asked_s, as_date=as_date))
+
+        with self._telemetry() as telemetry, telemetry.run("one"):
+            pass
+        first, second, *_ = self.backend.wait_for_requests(2)
+
+        waited_s = second.time_s - first.time_s
+        assert waited_s >= least_s, (
+            f"it came again after {waited_s:.2f} s, though {first.fault.name} asked for {asked_s:g} s"
+        )
+
+    @pytest.mark.parametrize("code", _FINAL_ANSWERS)
+    def test_a_final_answer_is_not_asked_for_again(self, code: str, caplog: pytest.LogCaptureFixture) -> None:
+        """What is refused for good is sent once, counted as rejected, and said in the log."""
+        self._needs(self.is_remote, "it sends to no backend")
+        caplog.set_level(logging.WARNING)
+        self.backend.from_now_on(faults.status(_FINAL_ANSWERS[code]))
+
+        with self._telemetry(max_retries=3) as telemetry:
+            self._replay(telemetry, "tool_call")
+            status = _flushed(telemetry)
+
+        again = self._repeated()
+        assert again == [], f"status {code} is final, but the same request came up to {max(again, default=0)} times"
+        assert status.rejected == status.accepted > 0, (
+            f"status {code}: {status.rejected} of {status.accepted} items counted as rejected; {_shown(status)}"
+        )
+        assert caplog.records, f"status {code}: nothing was said in the log"
+
+    def test_what_is_too_large_is_sent_in_parts(self) -> None:
+        """A backend that takes small requests only gets everything that fits."""
+        self._needs(self.is_remote, "it sends to no backend")
+        self.backend.limit_bytes = 16_000
+
+        with self._telemetry() as telemetry:
+            with telemetry.run("run"):
+                for number in range(30):
+                    with step(f"step {number}", input="x" * 2_000):
+                        pass
+            status = _flushed(telemetry)
+
+        _assert_all_delivered(status, "HTTP 413 for requests over 16,000 bytes, with items of 3,000 bytes")
+        self._assert_no_duplicates()
+
+    def test_one_item_that_is_too_large_takes_no_other_along(self) -> None:
+        """An item that the backend refuses for its size is cut, or is lost alone."""
+        self._needs(self.is_remote, "it sends to no backend")
+        self._needs(self.can_be_read, "its spans cannot be read back")
+        self.backend.limit_bytes = 60_000
+
+        with self._telemetry() as telemetry:
+            with telemetry.run("run"):
+                for number in range(10):
+                    with step(f"step {number}", input="x" * (200_000 if number == 4 else 10)):
+                        pass
+            _flushed(telemetry)
+
+        missing = {"run", *(f"step {number}" for number in range(10))} - {span.name for span in self.received()}
+        assert missing <= {"step 4"}, f"'step 4' was too large for the backend, but these are missing: {missing}"
+
+    def test_a_partial_success_counts_what_was_refused(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Spans that OTLP's partial success names are rejected, the others delivered, and nothing is sent again."""
+        self._needs(self.reports_partial_success, "it reads no partial success")
+        caplog.set_level(logging.WARNING)
+        self.backend.from_now_on(faults.partial_success(1, "no detector matched"))
+
+        with self._telemetry() as telemetry:
+            self._replay(telemetry, "tool_call")
+            status = _flushed(telemetry)
+
+        refused = len(self.backend.requests)
+        assert (status.rejected, status.delivered) == (refused, status.accepted - refused), (
+            f"the backend refused one span in each of {refused} requests, in a partial success; {_shown(status)}"
+        )
+        assert set(self.backend.attempts.values()) == {1}, "a partial success is final, but spans were sent again"
+        assert "no detector matched" in caplog.text, "the backend's words about a partial success are not in the log"
+
+    def test_a_partial_success_that_refuses_nothing_is_a_success(self) -> None:
+        """With 0 refused spans, its message is a warning."""
+        self._needs(self.reports_partial_success, "it reads no partial success")
+        self.backend.from_now_on(faults.partial_success(0, "slow down"))
+
+        with self._telemetry() as telemetry:
+            self._replay(telemetry, "tool_call")
+            status = _flushed(telemetry)
+
+        _assert_all_delivered(status, "a partial success with 0 refused spans and a message")
+
+    @pytest.mark.parametrize("answer", _FALSE_SUCCESSES)
+    def test_what_only_looks_like_a_success_is_none(self, answer: str) -> None:
+        """Whatever answers in the backend's place: nothing counts as delivered."""
+        fault = _FALSE_SUCCESSES[answer]
+        self._needs(self.is_remote, "it sends to no backend")
+        self._needs(self.checks_answers, "it looks at the status only")
+        self._needs(not self.uses_grpc or fault is faults.TRUNCATED, "this exists over HTTP only")
+        self.backend.reply_at("/login", faults.LOGIN_PAGE)
+        self.backend.from_now_on(fault)
+
+        with self._telemetry(max_retries=1) as telemetry:
+            self._replay(telemetry, "streamed_answer")
+            status = _flushed(telemetry)
+
+        assert status.delivered == 0, f"{status.delivered} items counted as delivered, but the answer was {answer}"
+        assert status.lost == status.accepted > 0, f"the answer was {answer}; {_shown(status)}"
+
+    @pytest.mark.parametrize("fault", ["no answer", "nobody listens"])
+    def test_closing_keeps_its_deadline(self, fault: str) -> None:
+        """A backend that does not answer keeps neither the workflow nor the end of the program; what is lost is counted."""
+        self._needs(self.is_remote, "it sends to no backend")
+        self.backend.from_now_on(faults.HANG)
+        if fault == "nobody listens":
+            self.endpoint = closed_url("" if self.uses_grpc else "/v1/traces")
+        telemetry = self._telemetry(timeout=30.0).start()
+
+        started_s = time.monotonic()
+        self._replay(telemetry, "tool_call")
+        run_s = time.monotonic() - started_s
+        started_s = time.monotonic()
+        telemetry.close(1.0)
+        close_s = time.monotonic() - started_s
+
+        status = telemetry.status().exporters[_ENTRY]
+        assert run_s < 1.0, f"the run took {run_s:.1f} s because {fault} came from the backend"
+        assert close_s < 3.0, f"close(1.0) took {close_s:.1f} s with {fault} from the backend"
+        assert status.delivered == 0
+        assert status.lost == status.accepted > 0, f"after close() with {fault} from the backend: {_shown(status)}"
+
+    # -- apart from each other -------------------------------------------------------------------------------------------
+
+    def test_a_run_knows_nothing_of_the_one_before(self) -> None:
+        """Session, user, tags and metadata of a run are not on the spans of the next, which has none."""
+        self._needs(self.can_be_read, "its spans cannot be read back")
+        given = {"session_id": "session before", "user_id": "user before", "tags": ["tag before"]}
+
+        with self._telemetry() as telemetry:
+            with telemetry.run("first", metadata={"fact": "metadata before"}, **given):  # type: ignore[arg-type]
+                pass
+            with telemetry.run("second"):
+                pass
+            _flushed(telemetry)
+
+        (second,) = (span for span in self.received() if span.name == "second")
+        leaked = [
+            text for text in ("session before", "user before", "tag before", "metadata before") if text in repr(second)
+        ]
+        assert leaked == [], (
+            f"the span of a run without session, user, tags and metadata has those of the run before: {leaked}"
+        )
+
+    def test_it_keeps_nothing_of_runs_that_have_ended(self) -> None:
+        """The containers of the exporter do not grow with the number of runs."""
+        watch = self._watch()
+
+        with self._telemetry(watch=watch) as telemetry:
+            sizes = []
+            for _ in range(3):
+                for _ in range(5):
+                    self._replay(telemetry, "tool_call")
+                _flushed(telemetry)
+                sizes.append(_container_sizes(watch.exporters[0]))
+
+        grown = [name for name, size in sizes[0].items() if size < sizes[1].get(name, 0) < sizes[2].get(name, 0)]
+        assert grown == [], (
+            f"these attributes of the exporter grow with every run: {grown}; "
+            "state of a run belongs into an IsolatedAttribute, and is given up when the run ends"
+        )
+
+    def test_its_copies_share_no_state(self) -> None:
+        """Each run's copy has `IsolatedAttribute`s of its own, and all the plain attributes of the original."""
+
+        async def copies() -> tuple[BaseExporter, BaseExporter, BaseExporter]:
+            async with self._watch()(self._config(), Builder()) as exporter:
+                for name in _isolated_names(exporter):
+                    getattr(exporter, name)  # makes the original's value, if it is not there
+                first, second = (exporter.create_isolated_instance(ContextState.get()) for _ in range(2))
+                await exporter.stop()
+                return exporter, first, second
+
+        exporter, first, second = asyncio.run(copies())
+
+        assert (type(first), first.is_isolated_instance) == (type(exporter), True)
+        shared = [
+            name
+            for name in _isolated_names(exporter)
+            if _is_mutable(getattr(first, name))
+            and (getattr(first, name) is getattr(second, name) or getattr(first, name) is getattr(exporter, name))
+        ]
+        assert shared == [], f"copies for two runs share the value of {shared}"
+
+    def test_two_of_them_do_not_disturb_each_other(self) -> None:
+        """Two entries of the type with two backends: each sends to its own, and the end of one does not touch the other."""
+        self._needs(self.is_remote, "it sends to no backend")
+        here, there = self.backend, FakeBackend(**self._backend_options())
+
+        with there:
+            with self._telemetry() as telemetry:
+                self.endpoint = self._endpoint_of(there)
+                with self._telemetry() as other:
+                    elsewhere = self._replay(other, "streamed_answer")
+                at_home = self._replay(telemetry, "tool_call")
+                _assert_all_delivered(_flushed(telemetry), "another exporter of its type has been closed")
+
+        if self.can_be_read:
+            traces = [{span.trace_id for span in backend.spans} for backend in (here, there)]
+            assert traces == [{at_home[0]}, {elsewhere[0]}], "spans went to the backend of another exporter of its type"
+
+    # -- secrets ---------------------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize(
+        "fault", ["success", "HTTP 400", "HTTP 401", "HTTP 503", "a connection reset", "nobody listens"]
+    )
+    def test_its_key_is_shown_nowhere(
+        self, fault: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """A key of the configuration is in no log, `repr`, error, dead letter, spool or status file, whatever the answer.
+
+        Answers repeat the request's headers, as some backends do.
+        """
+        settings = self.secret_settings(_CANARY)
+        self._needs(bool(settings), "it has no secret settings")
+        caplog.set_level(logging.DEBUG)
+        self._let_fail(fault)
+        watch = self._watch()
+        config = self._config(**settings)
+        storage = {kind: {"directory": str(self.folder / kind)} for kind in ("spool", "dead_letters")}
+        delivery = _quick(timeout=0.5, max_retries=1, **storage)
+
+        telemetry = Telemetry(self._entry(config, watch), delivery=delivery, status_directory=self.folder / "status")
+        with telemetry:
+            self._replay(telemetry, "failed_run")
+            flushed = telemetry.flush(3.0 if fault != "success" else _FLUSH_S)
+            shown = [repr(config), str(config), repr(watch.exporters), repr(flushed), repr(telemetry.status())]
+            files = _files_with(_CANARY, self.folder)
+        shown.append(repr(telemetry.status()))
+        files += _files_with(_CANARY, self.folder)
+
+        if fault == "success" and self.is_remote:
+            assert self._has_seen(_CANARY), "the key never reached the backend; is secret_settings() right?"
+        logged = [record for record in caplog.records if _CANARY in logging.Formatter().format(record)]
+        assert logged == [], f"the key is in the log after {fault}: {logged}"
+        assert files == [], f"the key is in files after {fault}: {files}"
+        assert not [text for text in shown if _CANARY in text], f"a repr shows the key after {fault}"
+        printed = capfd.readouterr()
+        assert _CANARY not in printed.out + printed.err, f"the key was printed after {fault}"
+
+    def test_a_wrong_setting_is_told_without_the_key(self) -> None:
+        """An error of the configuration does not quote the key that stands beside it."""
+        settings = self.secret_settings(_CANARY)
+        self._needs(bool(settings), "it has no secret settings")
+
+        with pytest.raises(ValueError) as raised:  # noqa: PT011  (pydantic's)
+            self._config(**settings, no_such_key=_CANARY)
+
+        assert _CANARY not in str(raised.value) + repr(raised.value), "the error of a wrong setting shows the key"
+
+    # -- content ---------------------------------------------------------------------------------------------------------
+
+    def test_what_a_processor_removes_does_not_leave(self) -> None:
+        """A processor that redacts sees everything before it is sent."""
+        watch = self._watch(partial(_add_first, processor_of_spans=_Redact(), processor_of_steps=_DropSteps()))
+
+        with self._telemetry(watch=watch) as telemetry:
+            with telemetry.run("run", input=_CANARY, metadata={"note": _CANARY}):
+                with step("call", kind="llm", input=[{"role": "user", "content": _CANARY}]) as call:
+                    call.output = _CANARY
+            _flushed(telemetry)
+
+        assert _CANARY.encode() not in self.written(), "a text that a processor had removed has left the exporter"
+
+    def test_a_failing_processor_lets_nothing_out(self) -> None:
+        """An item whose processor raises is dropped and counted, never sent as it was: it may be the one that redacts."""
+        watch = self._watch(partial(_add_first, processor_of_spans=_FailOnSpan(), processor_of_steps=_FailOnStep()))
+
+        with self._telemetry(watch=watch) as telemetry:
+            with telemetry.run("run", input=_CANARY):
+                pass
+            status = _flushed(telemetry)
+
+        assert _CANARY.encode() not in self.written(), "an item whose processor had raised has left the exporter"
+        assert status.dropped == {"processor_error": status.accepted}, (
+            f"every item's processor raised; {_shown(status)}"
+        )
+
+    # -- the process that it lives in ------------------------------------------------------------------------------------
+
+    def test_it_changes_nothing_that_belongs_to_the_program(self) -> None:
+        """Environment, signal handlers, the root logger, OpenTelemetry's global provider and the like are left alone."""
+        with suppress(ModuleNotFoundError):
+            import_module("opentelemetry.trace")
+        before = process_state()
+
+        with self._telemetry() as telemetry:
+            self._replay(telemetry, "tool_call")
+            _flushed(telemetry)
+            during = process_state()
+        after = process_state()
+
+        assert changes_of(before, during) == [], "while it runs, the exporter has changed what belongs to the program"
+        assert changes_of(before, after) == [], "after its end, something that belongs to the program is not as it was"
+
+    def test_being_listed_loads_nothing_heavy(self) -> None:
+        """Listing exporters, and checking a configuration of this one, imports no HTTP client, gRPC or OpenTelemetry."""
+        program = _DISCOVERY.format(
+            modules=list(self.modules), type=self.exporter_type, settings=self.settings(), heavy=_HEAVY_MODULES
+        )
+
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+
+        assert done.returncode == 0, f"listing the exporter failed: {done.stderr}"
+        loaded = json.loads(done.stdout)
+        assert loaded == [], (
+            f"listing {self.exporter_type!r} and checking its configuration imports {', '.join(loaded)}; "
+            "import it inside the registration function"
+        )
+
+    # -- parts -----------------------------------------------------------------------------------------------------------
+
+    @pytest.fixture(autouse=True)
+    def _environment(self, tmp_path: Path) -> Iterator[None]:
+        for module in self.modules:
+            import_module(module)
+        self.folder = tmp_path / "exporter"
+        self.folder.mkdir()
+        with FakeBackend(**self._backend_options()) as self.backend:
+            self.endpoint = self._endpoint_of(self.backend)
+            yield
+
+    def _backend_options(self) -> dict[str, Any]:
+        return {"grpc": self.uses_grpc, **self.backend_options}
+
+    def _endpoint_of(self, backend: FakeBackend) -> str:
+        return f"http://{backend.grpc_endpoint}" if self.uses_grpc else backend.url
+
+    def _registration(self) -> Registration:
+        return resolve(self.exporter_type)
+
+    def _config(self, **more: Any) -> TelemetryExporterBaseConfig:
+        return self._registration().config_type(**{**self.settings(), **more})
+
+    def _watch(self, prepare: Prepare | None = None) -> Watch:
+        return Watch(self._registration(), prepare)
+
+    def _entry(self, config: TelemetryExporterBaseConfig, watch: Watch | None) -> ExporterEntry:
+        registration = self._registration()
+        watched = registration if watch is None else replace(registration, build=watch)  # type: ignore[arg-type]
+        return ExporterEntry(_ENTRY, config, watched)
+
+    def _telemetry(self, *, watch: Watch | None = None, **delivery: Any) -> Telemetry:
+        return Telemetry(self._entry(self._config(), watch), delivery=_quick(**delivery))
+
+    def _replay(self, telemetry: Telemetry, run_id: str) -> tuple[str, RecordedRun]:
+        run = recorded_run(run_id)
+        return replay(run, telemetry), run
+
+    def _by_trace(self) -> dict[str, list[ReceivedSpan]]:
+        by_trace: dict[str, list[ReceivedSpan]] = defaultdict(list)
+        for span in self.received():
+            by_trace[span.trace_id].append(span)
+        return by_trace
+
+    def _assert_arrived(self, traces: Sequence[tuple[str, RecordedRun]]) -> None:
+        """These traces have arrived, each whole and once, and nothing else."""
+        if not self.can_be_read:
+            return
+        self._assert_no_duplicates()
+        by_trace = self._by_trace()
+        assert by_trace.keys() == {trace_id for trace_id, _ in traces}, (
+            "the traces that arrived are not those of the runs"
+        )
+        for trace_id, run in traces:
+            spans, facts = by_trace[trace_id], facts_of(run)
+            assert tree_of(spans) == facts.tree, f"the spans of the run {run.id!r} are not what it did"
+            sessions = {span.attributes.get("session.id") for span in spans}
+            assert sessions == {facts.session_id}, f"the spans of the run {run.id!r} have the sessions {sessions}"
+
+    def _assert_no_duplicates(self) -> None:
+        counts = Counter((span.trace_id, span.span_id) for span in self.received()) if self.can_be_read else Counter()
+        twice = sum(count > 1 for count in counts.values())
+        assert twice == 0, f"{twice} of {len(counts)} spans have arrived more than once"
+
+    def _repeated(self) -> list[int]:
+        """How often each request came that came more than once."""
+        return [count for count in Counter(request.body for request in self.backend.requests).values() if count > 1]
+
+    def _delivered_while_failing(self, telemetry: Telemetry) -> int:
+        """What counts as delivered once a request has come a second time, or something has met its fate."""
+        self.backend.wait_for_requests(1)
+        deadline_s = time.monotonic() + _FAILING_S
+        while time.monotonic() < deadline_s:
+            status = telemetry.status().exporters[_ENTRY]
+            if status.delivered or status.lost or self._repeated():
+                break
+            time.sleep(0.01)
+        return telemetry.status().exporters[_ENTRY].delivered
+
+    def _let_fail(self, fault: str) -> None:
+        """From now on, requests meet this fault; an answer repeats the headers of its request."""
+        if fault == "nobody listens":
+            self.endpoint = closed_url("" if self.uses_grpc else "/v1/traces")
+        elif fault == "a connection reset":
+            self.backend.from_now_on(faults.RESET)
+        elif fault.startswith("HTTP "):
+            self.backend.refuse = lambda request: _echo(int(fault.removeprefix("HTTP ")), request)
+
+    def _has_seen(self, secret: str) -> bool:
+        return any(
+            secret in text or secret in _basic_credentials(text)
+            for request in self.backend.requests
+            for text in (request.query, *request.headers.values())
+        )
+
+    @staticmethod
+    def _needs(capability: bool, reason: str) -> None:
+        if not capability:
+            pytest.skip(f"does not apply: {reason}")
+
+
+_DISCOVERY = """
+import json, sys
+from importlib import import_module
+from nat.observability.registry import components, resolve
+for module in {modules!r}:
+    import_module(module)
+listed = {{row.type for row in components()}}
+assert {type!r} in listed, f"{type!r} is not among {{sorted(listed)}}"
+resolve({type!r}).config_type(**{settings!r})
+print(json.dumps(sorted(name for name in {heavy!r} if name in sys.modules)))
+"""
+
+_QUICK: dict[str, Any] = {
+    "timeout": 5.0,
+    "retry": {"initial_interval": 0.05, "max_interval": 0.1},
+    "batch": {"interval": 0.05},
+    "breaker": {"failures": 0},
+}
+
+
+def _quick(*, timeout: float | None = None, max_retries: int | None = None, **more: Any) -> DeliveryConfig:
+    """How the tests deliver: waits are short, and a backend that fails is not left alone."""
+    retry = {**_QUICK["retry"], **({} if max_retries is None else {"max_retries": max_retries})}
+    return DeliveryConfig(**{**_QUICK, **({} if timeout is None else {"timeout": timeout}), "retry": retry, **more})
+
+
+def _flushed(telemetry: Telemetry) -> ExporterStatus:
+    return telemetry.flush(_FLUSH_S).exporters[_ENTRY]
+
+
+def _shown(status: ExporterStatus) -> str:
+    return (
+        f"of {status.accepted} items, {status.delivered} were delivered, {status.rejected} rejected, "
+        f"{status.pending} are on their way, dropped: {status.dropped or 'none'}"
+    )
+
+
+def _assert_all_delivered(status: ExporterStatus, situation: str) -> None:
+    assert status.delivered == status.accepted > 0, f"{situation}: {_shown(status)}"
+
+
+def _varied_runs(count: int) -> list[RecordedRun]:
+    runs = [run for run in recorded_runs() if run.id != "odd_values"]
+    return [runs[number % len(runs)].in_session(f"session {number}") for number in range(count)]
+
+
+def _isolated_names(exporter: BaseExporter) -> list[str]:
+    return [
+        name
+        for cls in type(exporter).__mro__
+        for name, value in vars(cls).items()
+        if isinstance(value, IsolatedAttribute)
+    ]
+
+
+def _is_mutable(value: Any) -> bool:
+    return value is not None and not isinstance(value, str | bytes | int | float | bool | tuple | frozenset)
+
+
+def _container_sizes(exporter: BaseExporter) -> dict[str, int]:
+    held = vars(exporter).items()
+    return {name: len(value) for name, value in held if isinstance(value, list | dict | set | deque)}
+
+
+def _files_with(text: str, folder: Path) -> list[str]:
+    found = [path for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+    return [path.relative_to(folder).as_posix() for path in found]
+
+
+def _echo(code: int, request: Request) -> Fault:
+    """An answer that repeats the headers of its request."""
+    if request.protocol == "grpc":
+        return replace(faults.status(code), message=repr(request.headers))
+    return faults.status(code, body={"message": repr(request.headers)})
+
+
+def _basic_credentials(header: str) -> str:
+    with suppress(ValueError):
+        return base64.b64decode(header.removeprefix("Basic "), validate=True).decode("utf-8", "replace")
+    return ""
+
+
+def _add_first(
+    exporter: Any, *, processor_of_spans: Processor[Any, Any], processor_of_steps: Processor[Any, Any]
+) -> None:
+    """Put a processor before all others, where there are any."""
+    if not isinstance(exporter, ProcessingExporter):
+        pytest.skip("does not apply: it has no processors")
+    is_of_spans = exporter._takes == "spans"
+    exporter.add_processor(processor_of_spans if is_of_spans else processor_of_steps, position=0)
+
+
+class _Redact(Processor[Span, Span]):
+    """Takes the canary out of a span's attributes."""
+
+    async def process(self, item: Span) -> Span:
+        attributes = {key: "removed" if _CANARY in str(value) else value for key, value in item.attributes.items()}
+        return item.model_copy(update={"attributes": attributes})
+
+
+class _DropSteps(Processor[IntermediateStep, IntermediateStep]):
+    """Lets no step pass that holds the canary."""
+
+    async def process(self, item: IntermediateStep) -> IntermediateStep | None:
+        return None if _CANARY in repr(item) else item
+
+
+class _FailOnSpan(Processor[Span, Span]):
+    async def process(self, item: Span) -> Span:
+        raise RuntimeError("a processor that fails")
+
+
+class _FailOnStep(Processor[IntermediateStep, IntermediateStep]):
+    async def process(self, item: IntermediateStep) -> IntermediateStep:
+        raise RuntimeError("a processor that fails")

@@ -1,0 +1,99 @@
+"""Every exporter that this project ships passes the tests that any exporter inherits."""
+
+import json
+from typing import Any
+
+import pytest
+
+from nat.testing import ReceivedSpan
+from nat.testing.conformance import ExporterConformance
+from nat.testing.plain_spans import plain_spans_of
+
+
+class TestOtelCollector(ExporterConformance):
+    """OTLP over HTTP in protobuf, the default."""
+
+    exporter_type = "otelcollector"
+    reports_partial_success = True
+
+    def settings(self) -> dict[str, Any]:
+        return {"endpoint": self.endpoint}
+
+    def secret_settings(self, secret: str) -> dict[str, Any]:
+        return {"headers": {"x-api-key": secret, "authorization": f"Bearer {secret}"}}
+
+
+class TestOtelCollectorWithJson(TestOtelCollector):
+    """OTLP over HTTP in JSON, compressed."""
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "protocol": "http/json", "compression": "gzip"}
+
+
+class TestOtelCollectorOverGrpc(TestOtelCollector):
+    """OTLP over gRPC."""
+
+    uses_grpc = True
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "protocol": "grpc"}
+
+
+class _Local(ExporterConformance):
+    is_remote = False
+
+
+class TestFileOfSpans(_Local):
+    """The file exporter, a span a line."""
+
+    exporter_type = "file"
+    format = "spans"
+
+    def settings(self) -> dict[str, Any]:
+        return {"output_path": str(self.folder / "lines.jsonl"), "format": self.format}
+
+    def received(self) -> list[ReceivedSpan]:
+        lines = [json.loads(line) for line in self.written().splitlines()]
+        return list(plain_spans_of(lines))
+
+    def written(self) -> bytes:
+        file = self.folder / "lines.jsonl"
+        return file.read_bytes() if file.exists() else b""
+
+
+class TestFileOfSteps(TestFileOfSpans):
+    """The file exporter, a step a line."""
+
+    format = "steps"
+    can_be_read = False
+
+
+class TestConsole(_Local):
+    """The console exporter, with content."""
+
+    exporter_type = "console"
+    can_be_read = False
+
+    @pytest.fixture(autouse=True)
+    def _terminal(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self._terminal_output = capfd
+
+    def settings(self) -> dict[str, Any]:
+        return {"max_content_chars": 1000}
+
+    def written(self) -> bytes:
+        printed = self._terminal_output.readouterr()
+        return (printed.out + printed.err).encode()
+
+
+class TestPosting(ExporterConformance):
+    """An exporter as others write them."""
+
+    exporter_type = "posting"
+    modules = ("tests.conformance.posting",)
+
+    def settings(self) -> dict[str, Any]:
+        return {"endpoint": self.endpoint}
+
+    def secret_settings(self, secret: str) -> dict[str, Any]:
+        return {"api_key": secret}

@@ -1,1 +1,0 @@
-from nat.plugins.opentelemetry.otlp_span_adapter_exporter import OTLPSpanAdapterExporter
