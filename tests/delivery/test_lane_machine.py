@@ -110,6 +110,7 @@ class FaultyExporter:
         self.pipeline: Pipeline | None = pipeline
         self.has_own_export = has_own_export
         self.gives_spans = gives_spans
+        self.sends_captured = False
         self.gate = gate
         self.plan: deque[Outcome] = deque()
         self.exports: deque[int] = deque()

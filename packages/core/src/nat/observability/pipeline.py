@@ -14,6 +14,8 @@ from nat.observability.processor.callback_processor import CallbackProcessor
 from nat.observability.processor.processor import Processor
 from nat.observability.processor.span_to_dict import span_to_dict
 from nat.observability.snapshot import plain
+from nat.observability.spans.capture import CapturedSpan
+from nat.observability.spans.describe import describe
 
 if TYPE_CHECKING:
     from nat.observability.delivery.spool import SpoolId
@@ -24,6 +26,7 @@ __all__ = [
     "Pipeline",
     "PipelineTypeError",
     "SpanView",
+    "describe_captured",
     "generic_arguments",
     "halves_of",
     "items_of",
@@ -82,6 +85,12 @@ class Envelope:
         self.kept: SpoolId | str | None = None
         self.record_bytes = 0
         self.is_keepable = True
+
+
+def describe_captured(envelope: Envelope) -> None:
+    """Put spans in place of those that were only captured."""
+    if isinstance(envelope.value, list):
+        envelope.value = [describe(item) if isinstance(item, CapturedSpan) else item for item in envelope.value]
 
 
 def items_of(envelope: Envelope) -> Iterator[tuple[Any, int]]:

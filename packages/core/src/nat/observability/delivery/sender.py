@@ -19,7 +19,7 @@ from nat.observability.delivery.sizes import UNKNOWN_LIMIT_BYTES, size_of, trunc
 from nat.observability.events import Run
 from nat.observability.ledger import Ledger
 from nat.observability.noise import Noise, Outage, is_ours, raised
-from nat.observability.pipeline import Envelope, halves_of
+from nat.observability.pipeline import Envelope, describe_captured, halves_of
 
 __all__ = ["Exporter", "Host", "Sender"]
 
@@ -571,7 +571,8 @@ class Sender:
             self._unsent[envelope.sequence] += 1
             self._host.began(envelope.run)
             return list(halves_of(envelope))
-        item = value[0] if isinstance(value, list) else value
+        describe_captured(envelope)
+        item = envelope.value[0] if isinstance(value, list) else value
         size = size_of(item)
         limit = min(UNKNOWN_LIMIT_BYTES, size // 2)
         cut = None if envelope.was_cut else truncated(item, limit)
@@ -688,6 +689,7 @@ class Sender:
     def refuse(self, envelope: Envelope, reason: str, why: str, answer: str | None = None) -> None:
         """An envelope will not be sent again: keep it as dead letters, or count it as lost, and say so."""
         is_spooled = envelope.kept is not None
+        describe_captured(envelope)
         if isinstance(envelope.kept, str):
             self._partly_left.add(envelope.sequence)  # its letter stays
         buried = self._keeping.bury(envelope, why, answer)

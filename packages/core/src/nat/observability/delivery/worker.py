@@ -22,7 +22,7 @@ from nat.observability.ledger import Ledger
 from nat.observability.noise import Noise, is_ours, raised
 from nat.observability.pipeline import Envelope, Pipeline, halves_of, items_of
 from nat.observability.spans.capture import CapturedSpan
-from nat.observability.spans.describe import described_copy
+from nat.observability.spans.describe import describe
 from nat.observability.step_models import to_intermediate_step
 
 __all__ = ["SHUTDOWN_TIMEOUT_S", "Entry", "Lane", "LaneExporter"]
@@ -35,7 +35,9 @@ Entry = tuple[CapturedStep | CapturedSpan | None, Run]
 SHUTDOWN_TIMEOUT_S = 10.0  # for a last flush, where nothing else is said
 MAX_PENDING = 200_000  # items on their way in one lane of an exporter that user code started
 _SLICE_COUNT = 32  # entries that are taken in one go: about 2 ms, in which the agent may wait for the interpreter
+_CAPTURED_SLICE_COUNT = 256  # where taking is all there is to do
 _SLICE_BYTES = 1024 * 1024
+_ENTRIES_AT_ONCE = 1024  # in one place of the inbox: slices are cut off it
 _BACKLOG_BYTES = 4 * 1024 * 1024  # as captured; described it is about three times as much
 _ABORT_TIMEOUT_S = 1.0  # for cancelled tasks to end; one that does not is left behind
 
@@ -51,6 +53,11 @@ class LaneExporter(Protocol):
     @property
     def has_own_export(self) -> bool:
         """Whether `export` is to be called for each item; else items go straight into the pipeline."""
+        ...
+
+    @property
+    def sends_captured(self) -> bool:
+        """Whether `send` takes lists of spans that nobody has described yet, if no processor wants to see them."""
         ...
 
     @property
@@ -148,6 +155,9 @@ class Lane:
         self._group: list[Envelope] = []
         self._group_timer: asyncio.TimerHandle | None = None
         self._group_bytes = 0
+        self._captured: list[CapturedSpan] = []
+        self._captured_at_s = 0.0
+        self._takes_captured = False
         self._background: set[asyncio.Task[None]] = set()
         self._flushes: set[asyncio.Future[None]] = set()
         self._feeding: Envelope | None = None
@@ -180,7 +190,8 @@ class Lane:
                 entries = [entry for entry in entries if entry[0] is None]
             elif not self._accepts_on_submit:
                 self.ledger.accept(count)
-            self._inbox.append(entries)
+            for start in range(0, len(entries), _ENTRIES_AT_ONCE):
+                self._inbox.append(entries[start : start + _ENTRIES_AT_ONCE])
         _log.debug("%s: received %d item(s)", self.name, count)
         self._notify()
 
@@ -235,8 +246,15 @@ class Lane:
         pipeline = self._exporter.pipeline
         if pipeline is not None:
             pipeline.connect(self)
+            self._takes_captured = pipeline.is_empty and self._exporter.sends_captured and self._may_send_captured()
         self._worker = self._loop.create_task(self._work(), name=f"nat lane {self.name}", context=self._context)
         self._wake.set()
+
+    def _may_send_captured(self) -> bool:
+        """Whether nothing between capture and exporter looks into spans."""
+        options = self._options
+        is_unlimited = options.item_limit_bytes is None and options.batch_bytes is None
+        return options.takes_lists and is_unlimited and options.spool is None
 
     def recover(self) -> None:
         """Begin to send what other processes have left in the spool, and go on looking for more now and then."""
@@ -375,10 +393,10 @@ class Lane:
         feeding = [] if self._feeding is None else [self._feeding]
         resumed = [envelope for envelope, _ in self._resumed]
         stages = (feeding, resumed, *self._inputs, self._group)
-        count += sum(envelope.count for stage in stages for envelope in stage)
+        count += sum(envelope.count for stage in stages for envelope in stage) + len(self._captured)
         count += self._sender.discard()
         self._feeding = None
-        for stage in (self._inbox, self._taking, self._resumed, *self._inputs, self._group):
+        for stage in (self._inbox, self._taking, self._resumed, *self._inputs, self._group, self._captured):
             stage.clear()
         self._runs.clear()
         return count
@@ -401,6 +419,10 @@ class Lane:
                 entries, size = self._next_entries()
                 if isinstance(entries, asyncio.Future):
                     await self._reach(entries)
+                elif entries and self._takes_captured:
+                    self._take_captured(entries)
+                    self._backlog.append((self._sender.sequence, len(entries), size))
+                    await asyncio.sleep(0)
                 elif entries:
                     await self._take(entries)
                     self._backlog.append((self._sender.sequence, len(entries), size))
@@ -416,11 +438,11 @@ class Lane:
             entries = self._inbox.popleft()
             if isinstance(entries, asyncio.Future):
                 return entries, 0
-            size = 0
+            size, most = 0, _CAPTURED_SLICE_COUNT if self._takes_captured else _SLICE_COUNT
             for index, (item, _) in enumerate(entries):
                 if item is not None:
                     size += item_bytes(item)
-                if (index + 1 >= _SLICE_COUNT or size >= _SLICE_BYTES) and index + 1 < len(entries):
+                if (index + 1 >= most or size >= _SLICE_BYTES) and index + 1 < len(entries):
                     self._inbox.appendleft(entries[index + 1 :])
                     return entries[: index + 1], size
             return entries, size
@@ -492,6 +514,22 @@ class Lane:
             state.in_flight -= 1
             self._end_when_done(state)
 
+    def _take_captured(self, entries: Sequence[Entry]) -> None:
+        """Take spans as they were captured: no code looks at them before the exporter, which describes what it sends."""
+        spans = [item for item, _ in entries if isinstance(item, CapturedSpan)]
+        self._taken_count += len(spans)
+        spans = spans[: self._room_for(len(spans))]
+        if not self._captured:
+            self._captured_at_s = self._clock()
+        while spans:
+            room = self._options.batch_size - len(self._captured)
+            self._captured += spans[:room]
+            spans = spans[room:]
+            if len(self._captured) >= self._options.batch_size:
+                self._close_group()
+        if self._captured:
+            self._start_group_timer()
+
     async def _feed_next(self, count: int, state: _RunInLane | None) -> None:
         """Take the next `count` entries, all of one run, into the pipeline."""
         pipeline = self._exporter.pipeline
@@ -507,7 +545,7 @@ class Lane:
                     state.has_ended = True
                 continue
             try:
-                value = to_intermediate_step(item) if isinstance(item, CapturedStep) else described_copy(item)
+                value = to_intermediate_step(item) if isinstance(item, CapturedStep) else describe(item)
             except Exception as exc:
                 self._noise.warn("describe", "%s: an item cannot be described (%s) and is lost", self.name, raised(exc))
                 self._reject_entries(1)
@@ -587,14 +625,8 @@ class Lane:
         if self._is_over:
             return  # too late: it has been counted as lost
         envelope.ready_at_s = self._clock()
-        limit, drops = self._options.max_queue_size, self._options.drop_on_overflow
-        if limit is not None and (drops or self._sender.is_ready()) and self._is_overfull(envelope.count, limit):
-            if drops:
-                self._noise.warn("overflow", "%s: %s items wait to be sent already; new ones are lost",
-                                 self.name, limit)  # fmt: skip
-                self.drop("queue_full", envelope.count)
-                return
-            self._close_group()
+        if self._room_for(envelope.count) < envelope.count:
+            return
         if self._item_limit_bytes is not None and not self._fit(envelope):
             return
         if self._options.takes_lists and not isinstance(envelope.value, list):
@@ -626,13 +658,25 @@ class Lane:
         """Whether sending keeps up, or the disk takes what waits."""
         return self._sender.is_ready()
 
-    def _is_overfull(self, count: int, limit: int) -> bool:
-        """Whether so many items more do not fit; a batching processor in the pipeline keeps the bound itself."""
+    def _room_for(self, count: int) -> int:
+        """How many of so many items more may be taken; the others are dropped, if that is the exporter's policy.
+
+        Else what waits is sent at once. A batching processor in the pipeline keeps the bound itself.
+        """
+        limit, drops = self._options.max_queue_size, self._options.drop_on_overflow
         pipeline = self._exporter.pipeline
-        if pipeline is not None and pipeline.has_batching:
-            return False
-        waiting = sum(envelope.count for envelope in self._group) + self._sender.waiting_count
-        return waiting + count > limit
+        if limit is None or not (drops or self._sender.is_ready()) or (pipeline is not None and pipeline.has_batching):
+            return count
+        waiting = sum(envelope.count for envelope in self._group) + len(self._captured) + self._sender.waiting_count
+        if waiting + count <= limit:
+            return count
+        if not drops:
+            self._close_group()
+            return count
+        room = max(limit - waiting, 0) if self._takes_captured else 0
+        self._noise.warn("overflow", "%s: %s items wait to be sent already; new ones are lost", self.name, limit)
+        self.drop("queue_full", count - room)
+        return room
 
     # -- batch ---------------------------------------------------------------------------------------------------------
 
@@ -644,7 +688,11 @@ class Lane:
         self._group_bytes += envelope.size_bytes
         if len(self._group) >= self._options.batch_size:
             self._close_group()
-        elif self._group_timer is None and self._options.flush_interval_s > 0 and self._loop is not None:
+        else:
+            self._start_group_timer()
+
+    def _start_group_timer(self) -> None:
+        if self._group_timer is None and self._options.flush_interval_s > 0 and self._loop is not None:
             self._group_timer = self._loop.call_later(self._options.flush_interval_s, self._close_group)
 
     def _close_group(self) -> None:
@@ -657,6 +705,11 @@ class Lane:
             whole = Envelope([envelope.value for envelope in group], None, sum(counts))
             whole.counts, whole.ready_at_s = counts, group[0].ready_at_s
             whole.trace_ids = [None if envelope.run is None else envelope.run.trace_id for envelope in group]
+            self._sender.queue(whole)
+        if self._captured:
+            spans, self._captured = self._captured, []
+            whole = Envelope(spans, None, len(spans))
+            whole.ready_at_s, self._captured_at_s = self._captured_at_s, self._clock()
             self._sender.queue(whole)
 
     def _fit(self, envelope: Envelope) -> bool:

@@ -234,6 +234,10 @@ class BaseExporter(ABC):
         self._life.lane = lane
 
     @property
+    def _sends_captured(self) -> bool:
+        return False
+
+    @property
     def _takes(self) -> Literal["steps", "spans"]:
         return "steps"
 
@@ -285,6 +289,11 @@ class LaneView:
     def has_own_export(self) -> bool:
         """Whether its author has overridden `export`."""
         return self._exporter._has_own_export
+
+    @property
+    def sends_captured(self) -> bool:
+        """Whether it describes spans itself, when it sends them."""
+        return self._exporter._sends_captured
 
     @property
     def gives_spans(self) -> bool:

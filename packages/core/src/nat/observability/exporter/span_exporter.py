@@ -9,7 +9,7 @@ from nat.observability.events import CapturedStep, Run, new_trace_id
 from nat.observability.exporter.base_exporter import IsolatedAttribute
 from nat.observability.exporter.processing_exporter import ProcessingExporter
 from nat.observability.spans.capture import CapturedSpan, RunCapture
-from nat.observability.spans.describe import described_copy
+from nat.observability.spans.describe import describe
 from nat.observability.step_models import capture_step
 
 __all__ = ["SpanExporter"]
@@ -95,7 +95,7 @@ class _Assembly:
         exporter = self._exporter
         exporter._span_stack.pop(span.start.step_id, None)
         exporter._metadata_stack.pop(span.start.step_id, None)
-        exporter._submit(described_copy(span))
+        exporter._submit(describe(span))
 
     def record_end(self, run: Run) -> None:
         """The run's end is the lane's business."""

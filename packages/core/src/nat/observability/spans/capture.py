@@ -8,7 +8,7 @@ from nat.observability.events import CapturedStep, Run, new_trace_id, span_id_of
 from nat.utils.forking import new_lock
 
 if TYPE_CHECKING:
-    from nat.data_models.span import Span
+    from nat.observability.spans.describe import Description
 
 __all__ = ["CapturedSpan", "LooseCapture", "Recorder", "RunCapture"]
 
@@ -23,11 +23,13 @@ class CapturedSpan:
         size_bytes: Memory that it holds, once somebody has asked; zero before.
         first_chunk_ns, chunk_count: When the first chunk came, and how many did.
         described: The description, made once, on the telemetry thread.
+        encoded: Its OTLP message, kept for other exporters that send the same.
     """
 
     __slots__ = (
         "chunk_count",
         "described",
+        "encoded",
         "end",
         "end_ns",
         "first_chunk_ns",
@@ -44,7 +46,8 @@ class CapturedSpan:
         self.size_bytes = 0
         self.first_chunk_ns: int | None = None
         self.chunk_count = 0
-        self.described: Span | None = None
+        self.described: Description | None = None
+        self.encoded: bytes | None = None
 
     @property
     def trace_id(self) -> int:

@@ -17,19 +17,19 @@ never ended is an ERROR too: its `error.type` is `incomplete`, and `nat.span.inc
 """  # noqa: E501  (a table row is one line)
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel
 
 from nat.data_models.intermediate_step import IntermediateStepCategory, IntermediateStepState
 from nat.data_models.span import Span, SpanContext, SpanEvent, SpanStatus, SpanStatusCode
-from nat.observability.events import CapturedStep, Usage
+from nat.observability.events import CapturedError, CapturedStep, Usage
 from nat.observability.snapshot import Snapshot, clean, encode, restore, snapshot, text
 from nat.observability.spans import conventions as names
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.messages import AttributeValue, finish_reason_of, messages_of, put_messages
 
-__all__ = ["describe", "described_copy"]
+__all__ = ["Description", "describe", "description_of"]
 
 _Attributes = dict[str, AttributeValue]
 _Fields = dict[str, Any]
@@ -81,11 +81,68 @@ _EVALUATION_TEXTS = (
 )
 
 
-def describe(captured: CapturedSpan) -> Span:
-    """The span of a captured step. Pure; no value in the step makes it raise. The caller may change the result.
+class Description(NamedTuple):
+    """What there is to say of a captured span; shared by all who read it, so nobody changes anything in it.
+
+    Attributes:
+        trace_id, span_id, parent_span_id: Ids; the parent is `None` for the root of a trace.
+        name: Of the span.
+        start_ns, end_ns: Nanoseconds since the epoch.
+        is_failed: Whether its status is ERROR, else OK.
+        message: Why it failed.
+        attributes: In the order in which they are shown.
+        exception: Attributes of the `exception` event of a failed one, which is as old as its end.
+    """
+
+    trace_id: int
+    span_id: int
+    parent_span_id: int | None
+    name: str
+    start_ns: int
+    end_ns: int
+    is_failed: bool
+    message: str | None
+    attributes: dict[str, AttributeValue]
+    exception: dict[str, AttributeValue] | None
+
+
+def description_of(captured: CapturedSpan) -> Description:
+    """The description of a captured span, made once. No value in the step makes it raise.
 
     A step that is still open is described as one that never ended.
     """
+    known = captured.described
+    if known is None:
+        known = captured.described = _describe(captured)
+    return known
+
+
+def describe(captured: CapturedSpan) -> Span:
+    """The span of a captured step, with `attributes`, `events` and `links` of its own; the step is described only once."""
+    known = description_of(captured)
+    code = SpanStatusCode.ERROR if known.is_failed else SpanStatusCode.OK
+    events = []
+    if known.exception is not None:
+        values = {"name": names.EXCEPTION_EVENT, "timestamp": known.end_ns, "attributes": dict(known.exception)}
+        events.append(_made(SpanEvent, values))
+    ids = {"trace_id": known.trace_id, "span_id": known.span_id, "parent_span_id": known.parent_span_id}
+    return _made(
+        Span,
+        {
+            "name": known.name,
+            "context": _made(SpanContext, ids),
+            "parent": None,
+            "start_time": known.start_ns,
+            "end_time": known.end_ns,
+            "status": _made(SpanStatus, {"code": code, "message": known.message}),
+            "attributes": dict(known.attributes),
+            "events": events,
+            "links": [],
+        },
+    )
+
+
+def _describe(captured: CapturedSpan) -> Description:
     start = captured.start
     end = captured.end
     category = start.event_type.category
@@ -105,45 +162,27 @@ def describe(captured: CapturedSpan) -> Span:
         _put_usage(attributes, usage, category)
     if captured.chunk_count:
         _put_chunks(attributes, captured, start_ns)
-    status, events = _outcome(attributes, end, end_ns)
+    message, exception = None, None
+    if end is None or end.error is not None:
+        message, exception = _failure(attributes, None if end is None else end.error)
     for step in (start, end) if end is not start else (start,):
         if step is not None and step.extra is not None:
             attributes[names.NAT_DATA] = _json(_merged(start.extra, step.extra))
         if step is not None and step.attributes is not None:
             _put_own(attributes, step.attributes)
     name = start.name or (end.name if end is not None else None)
-    context = _made(
-        SpanContext,
-        {"trace_id": captured.trace_id, "span_id": captured.span_id, "parent_span_id": captured.parent_span_id},
+    return Description(
+        captured.trace_id,
+        captured.span_id,
+        captured.parent_span_id,
+        _str(name) if name else category.value,
+        start_ns,
+        end_ns,
+        exception is not None,
+        message,
+        attributes,
+        exception,
     )
-    return _made(
-        Span,
-        {
-            "name": _str(name) if name else category.value,
-            "context": context,
-            "parent": None,
-            "start_time": start_ns,
-            "end_time": end_ns,
-            "status": status,
-            "attributes": attributes,
-            "events": events,
-            "links": [],
-        },
-    )
-
-
-def described_copy(captured: CapturedSpan) -> Span:
-    """A copy of a captured span's description, with `attributes`, `events` and `links` of its own; described only once."""
-    master = captured.described
-    if master is None:
-        master = captured.described = describe(captured)
-    fields = dict(master.__dict__)
-    fields["attributes"] = dict(master.attributes)
-    fields["events"] = [
-        _made(SpanEvent, {**event.__dict__, "attributes": dict(event.attributes)}) for event in master.events
-    ]
-    fields["links"] = list(master.links)
-    return _made(Span, fields)
 
 
 _new = object.__new__
@@ -417,26 +456,18 @@ def _put_chunks(attributes: _Attributes, captured: CapturedSpan, start_ns: int) 
         attributes[names.NAT_TIME_TO_FIRST_CHUNK_S] = max(captured.first_chunk_ns - start_ns, 0) / 1e9
 
 
-def _outcome(attributes: _Attributes, end: CapturedStep | None, end_ns: int) -> tuple[SpanStatus, list[SpanEvent]]:
-    if end is None:
-        attributes[names.NAT_INCOMPLETE] = True
-        return _failed(attributes, names.INCOMPLETE_TYPE, names.INCOMPLETE_MESSAGE, None, end_ns)
-    error = end.error
+def _failure(attributes: _Attributes, error: CapturedError | None) -> tuple[str, _Attributes]:
+    """Message and exception of a step that failed, or never ended if there is no error."""
     if error is None:
-        return _made(SpanStatus, {"code": SpanStatusCode.OK, "message": None}), []
-    stacktrace = _str(error.stacktrace) if error.stacktrace else None
-    return _failed(attributes, _str(error.type), _str(error.message), stacktrace, end_ns)
-
-
-def _failed(
-    attributes: _Attributes, kind: str, message: str, stacktrace: str | None, end_ns: int
-) -> tuple[SpanStatus, list[SpanEvent]]:
+        attributes[names.NAT_INCOMPLETE] = True
+        kind, message, stacktrace = names.INCOMPLETE_TYPE, names.INCOMPLETE_MESSAGE, None
+    else:
+        kind, message, stacktrace = _str(error.type), _str(error.message), error.stacktrace
     attributes[names.ERROR_TYPE] = kind
-    details = {names.EXCEPTION_TYPE: kind, names.EXCEPTION_MESSAGE: message}
-    if stacktrace is not None:
-        details[names.EXCEPTION_STACKTRACE] = stacktrace
-    event = _made(SpanEvent, {"name": names.EXCEPTION_EVENT, "timestamp": end_ns, "attributes": details})
-    return _made(SpanStatus, {"code": SpanStatusCode.ERROR, "message": message or kind}), [event]
+    exception: _Attributes = {names.EXCEPTION_TYPE: kind, names.EXCEPTION_MESSAGE: message}
+    if stacktrace:
+        exception[names.EXCEPTION_STACKTRACE] = _str(stacktrace)
+    return message or kind, exception
 
 
 def _put_own(attributes: _Attributes, captured: Snapshot) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 
 from nat.data_models.span import Span, SpanEvent, SpanLink, SpanStatus, SpanStatusCode
 from nat.observability.snapshot import clean, plain
+from nat.observability.spans.capture import CapturedSpan
+from nat.observability.spans.describe import Description, description_of
 from nat.observability.spans.otlp_json import SCOPE_NAME
 
-__all__ = ["encode_request", "encode_span", "varint"]
+__all__ = ["encode_captured", "encode_request", "encode_span", "varint"]
 
 _fixed64 = Struct("<Q").pack
 _double = Struct("<d").pack
@@ -26,6 +28,9 @@ _KIND_INTERNAL = b"\x30\x01"
 _FLAGS = b"\x85\x01\x01\x01\x00\x00"  # sampled, and known not to be remote (SpanFlags)
 _LINK_FLAGS = b"\x35\x00\x01\x00\x00"
 _STATUS_CODES = {SpanStatusCode.UNSET: b"", SpanStatusCode.OK: b"\x18\x01", SpanStatusCode.ERROR: b"\x18\x02"}
+_FAILED = _STATUS_CODES[SpanStatusCode.ERROR]
+_DONE = b"\x7a\x02" + _STATUS_CODES[SpanStatusCode.OK]
+_EXCEPTION = b"\x12\x09exception"
 _TRUE, _FALSE = b"\x10\x01", b"\x10\x00"
 
 _keys: dict[str, bytes] = {}
@@ -38,6 +43,35 @@ def encode_request(spans: Iterable[bytes], resource: Mapping[str, Any], scope: s
     span_fields = [part for span in spans for part in (b"\x12", varint(len(span)), span)]
     scope_spans = _field(b"\x12", b"".join([scope_field, *span_fields]))
     return _field(b"\x0a", resource_field + scope_spans)
+
+
+def encode_captured(captured: CapturedSpan) -> bytes:
+    """A captured span as the content of an OTLP `Span` message: encoded once, for all exporters that send the same."""
+    known = captured.encoded
+    if known is None:
+        known = captured.encoded = _encode_description(description_of(captured))
+    return known
+
+
+def _encode_description(span: Description) -> bytes:
+    parts = [b"\x0a\x10", span.trace_id.to_bytes(16, "big"), b"\x12\x08", span.span_id.to_bytes(8, "big")]
+    if span.parent_span_id is not None:
+        parts += (b"\x22\x08", span.parent_span_id.to_bytes(8, "big"))
+    parts += (
+        _text(b"\x2a", span.name),
+        _KIND_INTERNAL,
+        b"\x39",
+        _fixed64(span.start_ns),
+        b"\x41",
+        _fixed64(span.end_ns),
+    )
+    parts += _attributes(b"\x4a", span.attributes)
+    if span.exception is not None:
+        head = b"\x09" + _fixed64(span.end_ns) + _EXCEPTION
+        parts.append(_field(b"\x5a", b"".join([head, *_attributes(b"\x1a", span.exception)])))
+    message = b"" if span.message is None else _text(b"\x12", span.message)
+    parts += (_field(b"\x7a", message + _FAILED) if span.is_failed else _DONE, _FLAGS)
+    return b"".join(parts)
 
 
 def encode_span(span: Span) -> bytes:

@@ -7,9 +7,10 @@ from typing import Any
 import orjson
 
 from nat.builder.context import ContextState
+from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.otlp_json import request_of
 from nat.plugins.opentelemetry.credentials import HeaderSource, checked_headers
-from nat.plugins.opentelemetry.encoding import encode_request, encode_span
+from nat.plugins.opentelemetry.encoding import encode_captured, encode_request, encode_span
 from nat.plugins.opentelemetry.endpoints import grpc_endpoint, http_endpoint
 from nat.plugins.opentelemetry.http_transport import HttpTransport
 from nat.plugins.opentelemetry.otel_span import OtelSpan
@@ -108,6 +109,16 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
             body = encode_request((encode_span(view.span) for view in spans), resource)
         await self._transport.send(body)
 
+    @property
+    def _sends_captured(self) -> bool:
+        return not self._is_json and all(getattr(type(self), name) is own for name, own in _SEEING_SPANS.items())
+
+    async def _send(self, item: Any) -> None:
+        if isinstance(item, list) and isinstance(item[0], CapturedSpan):
+            await self._transport.send(encode_request(map(encode_captured, item), self._resource.attributes))
+        else:
+            await super()._send(item)
+
     async def _cleanup(self) -> None:
         await self._transport.close()
         await super()._cleanup()
@@ -119,3 +130,10 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
             _log.info("%s: endpoint: %s", self.name, note)
         for warning in warnings:
             _log.warning("%s: endpoint: %s", self.name, warning)
+
+
+_SEEING_SPANS = {
+    name: getattr(OTLPSpanAdapterExporter, name)
+    for name in ("export", "export_processed", "export_otel_spans", "create_isolated_instance", "_flush")
+}
+"""What a subclass may override to see spans, or the runs they belong to: then they must be described for it first."""
