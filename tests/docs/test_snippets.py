@@ -38,14 +38,17 @@ _PAGES = [
     ROOT / "docs/reference/testing.md",
     ROOT / "docs/backends/file.md",
     ROOT / "docs/backends/console.md",
+    ROOT / "docs/backends/langfuse.md",
     ROOT / "examples/observability/quickstart/README.md",
     ROOT / "packages/core/README.md",
     ROOT / "packages/file/README.md",
+    ROOT / "packages/langfuse/README.md",
     ROOT / "packages/testing/README.md",
 ]
 _SHOWN_ONLY = {"sh", "text", "toml", "json", ""}
 _BIN = Path(sys.executable).parent
 _TIMEOUT_S = 60
+_KEYS_OF_VENDORS = ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
 _TRACE_FILE_KEY = "general.telemetry.tracing.trace_file.output_path"
 
 
@@ -57,6 +60,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL"):
         monkeypatch.delenv(name, raising=False)
+    for name in _KEYS_OF_VENDORS:
+        monkeypatch.setenv(name, "key")
     with default_registry.preserved():
         yield tmp_path
     for name in set(sys.modules) - modules:

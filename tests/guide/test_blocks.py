@@ -14,6 +14,7 @@ from nat.builder.context import ContextState
 from nat.data_models.errors import ConfigurationError
 from nat.observability import Telemetry
 from nat.observability.registry import components, missing_own_types
+from nat.runtime.loader import load_workflow
 from tests.guide.session import BLOCKS, NOT_CODE, OPENTELEMETRY, GuideSession, block_path
 from tests.support.collecting import emit, push
 from tests.support.http_backend import HttpBackend
@@ -95,19 +96,22 @@ async def test_block_2_works_by_itself_in_a_test(session: GuideSession, capfd: p
     assert capfd.readouterr().out.splitlines() == ["> TOOL_START: search", "> TOOL_END: search"]
 
 
-@pytest.mark.contract("B6", "S195", "S198", "D1")
-def test_block_6_asks_for_the_extra_until_its_exporter_is_installed(
-    session: GuideSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.contract("B6", "S195")
+def test_block_6_validates_as_printed(session: GuideSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its keys in the environment; without them, each is named."""
+    file = session.workflow_file(6)
+    for name in ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_workflow(file, entrypoint="optional")
+
+    for key in ("public_key", "secret_key"):
+        assert f"langfuse.{key}: is empty" in str(caught.value)
     monkeypatch.setenv("LANGFUSE_PUBLIC_KEY", "public")
     monkeypatch.setenv("LANGFUSE_SECRET_KEY", "secret")
-    assert "langfuse" in {own.type for own in missing_own_types()}
-
-    with pytest.raises(ConfigurationError) as caught, Telemetry.from_file(session.workflow_file(6)):
-        pass
-
-    assert "general.telemetry.tracing.langfuse" in str(caught.value)
-    assert 'pip install "nat-telemetry[opentelemetry]"' in str(caught.value)
+    (entry,) = load_workflow(file, entrypoint="optional").exporters
+    assert (entry.name, entry.config.type) == ("langfuse", "langfuse")
 
 
 @pytest.mark.contract("B7", "S68", "S69", "S70", "S71")

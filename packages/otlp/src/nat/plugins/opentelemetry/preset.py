@@ -1,14 +1,19 @@
 """Presets: what a backend's package needs to describe a backend that speaks OTLP."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from nat.data_models.span import Span
+from nat.observability.processor.processor import Processor
 from nat.plugins.opentelemetry.credentials import HeaderSource
 from nat.plugins.opentelemetry.otlp_span_adapter_exporter import OTLPSpanAdapterExporter
 from nat.plugins.opentelemetry.settings import OtlpConfig
 from nat.plugins.opentelemetry.transport import Compression, OtlpProtocol, TlsFiles
 
-__all__ = ["otlp_exporter"]
+__all__ = ["Translation", "otlp_exporter"]
+
+Translation = Callable[[Span], dict[str, Any]]
+"""Gives the attributes that a backend wants to see on a span; changes nothing of the span."""
 
 
 def otlp_exporter(
@@ -23,6 +28,7 @@ def otlp_exporter(
     compression: Compression | None = None,
     tls: TlsFiles | None = None,
     timeout: float | None = None,
+    translation: Translation | None = None,
 ) -> OTLPSpanAdapterExporter:
     """The exporter that a configuration asks for, with what its backend demands.
 
@@ -31,8 +37,9 @@ def otlp_exporter(
         endpoint, headers, protocol, append_path, insecure: See `OTLPSpanAdapterExporter`.
         resource_attributes: Beside those of the configuration, which win.
         compression, tls, timeout: In place of the configuration's.
+        translation: From a span to its attributes in the backend's own words.
     """
-    return OTLPSpanAdapterExporter(
+    exporter = OTLPSpanAdapterExporter(
         endpoint=endpoint,
         headers=headers,
         protocol=protocol,
@@ -50,3 +57,16 @@ def otlp_exporter(
         timeout=timeout or config.timeout,
         retries=config.retries,
     )
+    if translation is not None:
+        exporter.add_processor(_TranslateProcessor(translation))
+    return exporter
+
+
+class _TranslateProcessor(Processor[Span, Span]):
+    """Say a span's attributes in the backend's own words."""
+
+    def __init__(self, translation: Translation) -> None:
+        self._translation = translation
+
+    async def process(self, item: Span) -> Span:
+        return item.model_copy(update={"attributes": self._translation(item)})

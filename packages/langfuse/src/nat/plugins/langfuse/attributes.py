@@ -1,0 +1,124 @@
+"""A span in Langfuse's words.
+
+What Langfuse has a field for moves there; the rest stays as it is, and Langfuse shows it as metadata. Sources: `Langfuse`
+Python SDK 5.0.4, which sends the same names; Langfuse's page "OpenTelemetry", section "Property mapping", and the code of its
+server (August 2026). On a span that is not the root, tags are metadata: Langfuse would take them for those of the trace.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from nat.data_models.span import Span, SpanAttributes, SpanKind, SpanStatusCode
+from nat.plugins.opentelemetry.contents import Contents, contents_of, json_object, json_text
+
+__all__ = ["langfuse_attributes"]
+
+_TYPES: dict[str, str] = {
+    SpanKind.LLM: "generation",
+    SpanKind.EMBEDDING: "embedding",
+    SpanKind.TOOL: "tool",
+    SpanKind.AGENT: "agent",
+    SpanKind.CHAIN: "chain",
+    SpanKind.RETRIEVER: "retriever",
+    SpanKind.GUARDRAIL: "guardrail",
+    SpanKind.EVALUATOR: "evaluator",
+}
+_MODELS = (SpanAttributes.LLM_MODEL_NAME, SpanAttributes.EMBEDDING_MODEL_NAME, SpanAttributes.RERANKER_MODEL_NAME)
+_PARAMETERS = (SpanAttributes.LLM_INVOCATION_PARAMETERS, SpanAttributes.EMBEDDING_INVOCATION_PARAMETERS)
+
+_OBSERVATION, _TRACE = "langfuse.observation", "langfuse.trace"
+
+
+def langfuse_attributes(span: Span) -> dict[str, Any]:
+    """The attributes of a span as Langfuse wants to see them."""
+    contents = contents_of(span.attributes)
+    rest = contents.rest
+    kind = rest.get(SpanAttributes.SPAN_KIND)
+    found = {
+        f"{_OBSERVATION}.type": _TYPES.get(str(kind), "span"),
+        f"{_OBSERVATION}.input": _input(contents),
+        f"{_OBSERVATION}.output": _output(contents),
+        f"{_OBSERVATION}.model.name": _first(rest, _MODELS),
+        f"{_OBSERVATION}.model.parameters": _first(rest, _PARAMETERS),
+        f"{_OBSERVATION}.usage_details": _usage(rest),
+        f"{_OBSERVATION}.completion_start_time": _first_chunk_time(span, rest),
+    }
+    if span.status.code is SpanStatusCode.ERROR:
+        found[f"{_OBSERVATION}.level"] = "ERROR"
+        found[f"{_OBSERVATION}.status_message"] = span.status.message
+    found.update(_trace(span, rest) if span.context.parent_span_id is None else _metadata(_OBSERVATION, rest))
+    return {**rest, **{key: value for key, value in found.items() if value is not None}}
+
+
+def _input(contents: Contents) -> str | None:
+    request = contents.request()
+    if request is None:
+        return contents.input
+    return json_text(request["messages"] if len(request) == 1 else request)
+
+
+def _output(contents: Contents) -> str | None:
+    messages = contents.output_messages
+    if not messages or contents.own_response() is not None:
+        return contents.output
+    return json_text(messages[0] if len(messages) == 1 else messages)
+
+
+def _usage(rest: dict[str, Any]) -> str | None:
+    """Tokens by kinds that do not overlap, as Langfuse prices them: cached ones are not `input` as well."""
+    prompt = _taken(rest, SpanAttributes.LLM_TOKEN_COUNT_PROMPT)
+    completion = _taken(rest, SpanAttributes.LLM_TOKEN_COUNT_COMPLETION)
+    parts = {
+        "input_cached_tokens": _taken(rest, SpanAttributes.LLM_TOKEN_COUNT_CACHE_READ),
+        "input_cache_creation": _taken(rest, SpanAttributes.LLM_TOKEN_COUNT_CACHE_WRITE),
+        "output_reasoning_tokens": _taken(rest, SpanAttributes.LLM_TOKEN_COUNT_REASONING),
+    }
+    read, written, reasoning = (count or 0 for count in parts.values())
+    counts = {
+        "input": None if prompt is None else max(prompt - read - written, 0),
+        "output": None if completion is None else max(completion - reasoning, 0),
+        **parts,
+        "total": _taken(rest, SpanAttributes.LLM_TOKEN_COUNT_TOTAL),
+    }
+    known = {name: count for name, count in counts.items() if count is not None}
+    return json_text(known) if known else None
+
+
+def _taken(rest: dict[str, Any], key: str) -> int | None:
+    value = rest.get(key)
+    return rest.pop(key) if isinstance(value, int) else None
+
+
+def _first(rest: dict[str, Any], keys: tuple[str, ...]) -> Any:
+    return next((rest.pop(key) for key in keys if key in rest), None)
+
+
+def _first_chunk_time(span: Span, rest: dict[str, Any]) -> str | None:
+    waited_s = rest.get(SpanAttributes.NAT_TIME_TO_FIRST_CHUNK_S)
+    if not isinstance(waited_s, float):
+        return None
+    try:
+        return datetime.fromtimestamp(span.start_time / 1e9 + waited_s, UTC).isoformat(timespec="microseconds")
+    except (OSError, OverflowError, ValueError):  # a start that was given in another unit
+        return None
+
+
+def _trace(span: Span, rest: dict[str, Any]) -> dict[str, Any]:
+    """What the root says of its whole trace."""
+    tags = rest.pop(SpanAttributes.TAGS, None)
+    return {f"{_TRACE}.name": span.name, f"{_TRACE}.tags": tags, **_metadata(_TRACE, rest)}
+
+
+def _metadata(owner: str, rest: dict[str, Any]) -> dict[str, Any]:
+    """A key for each fact, and the step's own tags among them."""
+    facts = json_object(rest.get(SpanAttributes.METADATA))
+    if facts:
+        del rest[SpanAttributes.METADATA]
+    tags = rest.pop(SpanAttributes.TAGS, None)
+    if tags:
+        facts.setdefault("tags", tags)
+    return {f"{owner}.metadata.{key}": _plain(value) for key, value in facts.items()}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | bool | int | float) else json_text(value)

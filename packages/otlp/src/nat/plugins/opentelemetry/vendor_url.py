@@ -1,0 +1,47 @@
+"""Vendor URLs: from what users write as a vendor's endpoint to the URL where it takes spans."""
+
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from nat.plugins.opentelemetry.endpoints import grpc_endpoint, http_endpoint
+
+__all__ = ["IS_ADDRESS", "IS_URL", "vendor_url"]
+
+
+def _is_url(given: str) -> str:
+    try:
+        http_endpoint(given)
+    except ValueError as error:
+        raise PydanticCustomError("no_url", "{reason}", {"reason": str(error)}) from None
+    return given
+
+
+def _is_address(given: str) -> str:
+    try:
+        grpc_endpoint(given)
+    except ValueError as error:
+        raise PydanticCustomError("no_address", "{reason}", {"reason": str(error)}) from None
+    return given
+
+
+IS_URL = AfterValidator(_is_url)
+"""For a field that takes a URL."""
+
+IS_ADDRESS = AfterValidator(_is_address)
+"""For a field that takes a URL, or host and port for gRPC."""
+
+
+def vendor_url(given: str, path: str) -> str:
+    """The URL with as much of `path` appended as it lacks; one that ends in `/traces` is complete.
+
+    With the path `/otel/v1/traces`, `https://host`, `https://host/otel/` and `https://host/otel/v1` all become
+    `https://host/otel/v1/traces`, and a prefix stays: `https://host/api` becomes `https://host/api/otel/v1/traces`.
+    """
+    parts = urlsplit(given.strip())
+    has, wants = parts.path.rstrip("/"), path.strip("/").split("/")
+    if has.endswith("/traces"):
+        return urlunsplit(parts._replace(path=has))
+    begun = max(count for count in range(len(wants)) if f"{has}/".endswith("/".join(["", *wants[:count], ""])))
+    return urlunsplit(parts._replace(path="/".join([has, *wants[begun:]])))

@@ -1,0 +1,33 @@
+"""Extras: each brings the exporters that it names, and nothing else of ours."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.wheels.clean import CleanEnvironment
+
+_BASE = {"console", "file"}
+_OPENTELEMETRY = {*_BASE, "otelcollector", "langfuse"}
+
+
+@pytest.mark.contract("S24", "S26")
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ("opentelemetry", _OPENTELEMETRY),
+        ("langfuse", {*_BASE, "otelcollector", "langfuse"}),
+    ],
+)
+def test_an_extra_brings_its_exporters(
+    extra: str, expected: set[str], install: Callable[[str], CleanEnvironment]
+) -> None:
+    """`nat info components -t tracing` lists exactly those, and loads all of them."""
+    environment = install(f"nat-telemetry[{extra}]")
+
+    listed = environment.run("nat", "info", "components", "-t", "tracing", "--json")
+
+    assert listed.returncode == 0, listed.stderr
+    rows = json.loads(listed.stdout)
+    assert {row["type"] for row in rows} == expected
+    assert all(row["loads"] for row in rows)
