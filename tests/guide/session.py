@@ -12,13 +12,12 @@ from typing import Any
 
 from nat.observability.registry import default_registry
 
-__all__ = ["BLOCKS", "NOT_CODE", "OPENTELEMETRY", "GuideSession", "block_path", "guide_session"]
+__all__ = ["BLOCKS", "NOT_CODE", "GuideSession", "block_path", "guide_session"]
 
 BLOCKS = Path(__file__).parent / "blocks"
 NOT_CODE = {4: "diagram", 5: "diagram", 25: "text", 29: "text", 33: "text"}
-OPENTELEMETRY = {11, 19, 24}
-"""Blocks that need the extra `opentelemetry`."""
 _PACKAGE_FILES = {13: "exporters.py", 14: "register.py"}
+_MORE_OF_REGISTER = 19  # goes on where block 14 ends
 
 
 def block_path(number: int) -> Path:
@@ -30,8 +29,8 @@ def block_path(number: int) -> Path:
 class GuideSession:
     """Runs blocks; `session["name"]` is what they defined.
 
-    Blocks 13 and 14 are modules of a package of their own (`session.package`), as the guide lays them out; all others
-    share one module, so that a type registered twice comes from the same one.
+    Blocks 13 and 14 are modules of a package of their own (`session.package`), as the guide lays them out, and block 19 goes
+    on in the second of them; all others share one module, so that a type registered twice comes from the same one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,7 +52,8 @@ class GuideSession:
                 if number == 14:
                     importlib.import_module(f"{self.package}.register")
             elif path.suffix == ".py":
-                exec(compile(path.read_text(encoding="utf-8"), path, "exec"), self.module.__dict__)  # the block
+                module = sys.modules[f"{self.package}.register"] if number == _MORE_OF_REGISTER else self.module
+                exec(compile(path.read_text(encoding="utf-8"), path, "exec"), module.__dict__)  # the block
             self.executed.append(number)
 
     def workflow_file(self, number: int) -> Path:

@@ -15,22 +15,23 @@ from nat.data_models.errors import ConfigurationError
 from nat.observability import Telemetry
 from nat.observability.registry import components, missing_own_types
 from nat.runtime.loader import load_workflow
-from tests.guide.session import BLOCKS, NOT_CODE, OPENTELEMETRY, GuideSession, block_path
+from nat.testing import FakeBackend
+from tests.guide.session import BLOCKS, NOT_CODE, GuideSession, block_path
 from tests.support.collecting import emit, push
 from tests.support.http_backend import HttpBackend
 
-EXECUTED = [number for number in range(1, 35) if number not in NOT_CODE and number not in OPENTELEMETRY]
+EXECUTED = [number for number in range(1, 35) if number not in NOT_CODE]
 
 
 @pytest.mark.contract("S188")
 async def test_all_blocks_execute_in_order_in_one_session(session: GuideSession) -> None:
-    """Every number is a file that is executed, a diagram or text, or waits for OpenTelemetry."""
+    """Every number is a file that is executed, or a diagram or text."""
     files = {int(path.name.split("_")[1]) for path in BLOCKS.iterdir() if path.name.startswith("block_")}
 
     session.run(*EXECUTED)
 
     assert session.executed == EXECUTED
-    assert set(EXECUTED) <= files
+    assert set(EXECUTED) == files
     assert files.isdisjoint(NOT_CODE)
     registered = {row.type for row in components()}
     assert {"console", "custom", "my_exporter", "example"} <= registered
@@ -179,6 +180,15 @@ async def test_block_9_sends_a_dict_per_span(session: GuideSession, backend: Htt
     assert spans["outer"]["status"] == {"code": "OK", "message": None}
     assert spans["outer"]["attributes"]["input.value"] == "q"
     assert (spans["outer"]["events"], spans["outer"]["links"]) == ([], [])
+
+
+@pytest.mark.contract("B11", "S192", "S46")
+def test_block_11_imports_the_adapter(session: GuideSession) -> None:
+    session.run(11)
+
+    from nat.plugins.opentelemetry.otlp_span_adapter_exporter import OTLPSpanAdapterExporter
+
+    assert session["OTLPSpanAdapterExporter"] is OTLPSpanAdapterExporter
 
 
 @pytest.mark.contract("B12", "S84", "S85", "S86", "S190", "D4", "S191")
@@ -373,6 +383,26 @@ async def test_block_18_keeps_the_order_of_steps(session: GuideSession, tmp_path
     assert names == [str(number) for number in range(50)]
 
 
+@pytest.mark.contract("B19", "S109", "S110", "S191", "D6", "D16")
+def test_block_19_sends_lists_of_spans_over_otlp(session: GuideSession, caplog: pytest.LogCaptureFixture) -> None:
+    """It takes the place of block 14's exporter; the bearer header is sent, and a list holds `batch_size` spans."""
+    session.run(13, 14, 19)
+    config_type = sys.modules["guide_package.register"].MyOtlpConfig
+    assert [record.levelname for record in caplog.records if "my_exporter" in record.getMessage()] == ["WARNING"]
+
+    with FakeBackend() as receiver:
+        config = config_type(endpoint=receiver.url, api_key="k", batch_size=2)
+        with Telemetry({"otlp": config}) as telemetry:
+            for _ in range(3):
+                _run(telemetry)
+            status = telemetry.flush(10.0).exporters["otlp"]
+
+    assert (status.delivered, status.lost) == (6, 0)
+    assert {request.headers["authorization"] for request in receiver.requests} == {"Bearer k"}
+    assert [len(request.spans) for request in receiver.requests] == [2, 2, 2]
+    assert sorted(span.name for span in receiver.spans) == ["search"] * 3 + ["support"] * 3
+
+
 @pytest.mark.contract("B20", "S116", "S114")
 async def test_block_20_isolates_a_deque_and_a_dict(session: GuideSession) -> None:
     session.run(20)
@@ -450,6 +480,59 @@ async def test_block_23_can_still_send_in_cleanup(session: GuideSession, backend
     assert [[item["name"] for item in body] for body in backend.bodies] == [["only"]]
     assert exporter._statistics == {"batches": 1, "spans": 1}
     assert exporter.session.closed
+
+
+@pytest.mark.contract("B24", "S47", "S60", "S128", "S129", "S130", "S131", "S132", "S145", "S191", "D6", "D11")
+def test_block_24_posts_its_final_batch_before_the_session_closes(
+    session: GuideSession, backend: HttpBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The mixin stands before `OtelSpanExporter`; its class is made in the registration function, which replaces block 12's."""
+    session.run(7, 8, 9, 12)
+    assert [record.levelname for record in caplog.records] == []
+    session.run(24)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    config = session["FullCustomConfig"](endpoint=backend.url, api_key="k", batch_size=3)
+
+    with Telemetry({"custom": config}) as telemetry:
+        for _ in range(2):
+            _run(telemetry)
+        backend.wait_for(1)
+    status = telemetry.status().exporters["custom"]
+
+    assert (status.accepted, status.delivered, status.lost) == (4, 4, 0)
+    assert {request.headers["authorization"] for request in backend.requests} == {"Bearer k"}
+    assert [len(documents) for documents in backend.bodies] == [3, 1]
+    documents = [document for documents in backend.bodies for document in documents]
+    assert sorted(document["name"] for document in documents) == ["search", "search", "support", "support"]
+    assert {(len(document["span_id"]), len(document["trace_id"])) for document in documents} == {(16, 32)}
+    assert all(document["start_time"] <= document["end_time"] for document in documents)
+    [root] = [document for document in documents[:2] if document["name"] == "support"]
+    assert root["attributes"]["input.value"] == "q"
+
+
+@pytest.mark.contract("B24", "S132", "S165")
+async def test_block_24_cleans_up_once(session: GuideSession, backend: HttpBackend) -> None:
+    from nat.plugins.opentelemetry.otel_span_exporter import OtelSpanExporter
+
+    session.run(7, 8, 9, 12, 24)
+    cleaned = []
+
+    mixin: Any = session["OwnProtocolMixin"]
+
+    class Watched(mixin, OtelSpanExporter):  # type: ignore[misc]  # defined by the block
+        async def _cleanup(self) -> None:
+            cleaned.append(self.session.closed)
+            await super()._cleanup()
+            cleaned.append(self.session.closed)
+
+    make: Any = Watched
+    exporter = make(endpoint=backend.url, api_key="k")
+    async with exporter.start():
+        emit("search", "TOOL")
+    await exporter.stop()
+
+    assert cleaned == [False, True]
+    assert [document["name"] for document in backend.bodies[0]] == ["search"]
 
 
 @pytest.mark.contract("B26", "S133", "S136", "S137", "D18")

@@ -130,6 +130,7 @@ async def test_an_idle_connection_that_was_closed_meanwhile_costs_nothing(backen
     assert relay.connection_count == 2
 
 
+@pytest.mark.contract("S15", "S36", "S48")
 async def test_headers_are_on_the_wire_and_those_of_the_protocol_stay(backend: FakeBackend) -> None:
     await sent(backend.url, headers={"X-Tenant": "a", "Authorization": "Bearer k", "user-agent": "mine"})
 
@@ -157,6 +158,7 @@ def test_headers_that_cannot_be_sent_are_refused_without_their_values(headers: d
 # -- what an answer means ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.contract("D16", "S160")
 @pytest.mark.parametrize("code", RETRIED)
 def test_these_statuses_are_tried_again(backend: FakeBackend, code: int) -> None:
     backend.plan(faults.status(code), faults.status(code))
@@ -388,6 +390,7 @@ async def test_what_is_said(backend: FakeBackend, fault: faults.Fault, error: ty
 # -- no answer at all --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.contract("S174")
 async def test_a_closed_port(backend: FakeBackend) -> None:
     url = closed_url()
 

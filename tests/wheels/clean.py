@@ -2,9 +2,15 @@
 
 import os
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tools import environments
+
+Once = Callable[[str, Callable[[Path], object]], Path]
+"""Makes a folder under a name, once, and gives it."""
 
 _OURS = ("COV_", "COVERAGE_", "NAT_", "PYTEST_", "PYTHON", "VIRTUAL_ENV")
 
@@ -37,3 +43,20 @@ def run_alone(command: Sequence[str], cwd: Path | None = None) -> subprocess.Com
         check=False,
         timeout=60,
     )
+
+
+def install_into(path: Path, requirements: list[str], folders: list[Path]) -> None:
+    """Make a virtual environment with these requirements, from wheels in these folders and those of the wheelhouse."""
+    uv = environments.uv()
+    found = [environments.installed("wheels").wheelhouse, *folders]
+    _run(uv, "venv", "--quiet", "--python", sys.executable, str(path))
+    _run(
+        *(uv, "pip", "install", "--quiet", "--python", str(CleanEnvironment(path).python)),
+        *("--offline", "--no-index", "--no-cache", *(f"--find-links={folder}" for folder in found)),
+        *requirements,
+    )
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"

@@ -1,21 +1,16 @@
 """Built distributions and clean virtual environments: made once, whatever the number of workers."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from tests.wheels.clean import CleanEnvironment
-from tools import environments
+from tests.wheels.clean import CleanEnvironment, Once, install_into
 from tools.build_wheels import build_project, build_workspace
 
 _FIXTURES = Path(__file__).parent / "fixtures"
-
-Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +53,7 @@ def published(once: Once) -> Path:
 def base(once: Once, dist: Path) -> CleanEnvironment:
     """A clean environment with only the wheels of core and file, and what they need."""
     return CleanEnvironment(
-        once("base", lambda path: _install(path, ["nat-telemetry-core", "nat-telemetry-file"], [dist]))
+        once("base", lambda path: install_into(path, ["nat-telemetry-core", "nat-telemetry-file"], [dist]))
     )
 
 
@@ -66,7 +61,7 @@ def base(once: Once, dist: Path) -> CleanEnvironment:
 def with_plugins(once: Once, dist: Path, published: Path) -> CleanEnvironment:
     """A clean environment with `nat-telemetry` and all packages that others published, the bad ones too."""
     wheels = [str(wheel) for wheel in sorted(published.glob("*.whl"))]
-    return CleanEnvironment(once("with_plugins", lambda path: _install(path, ["nat-telemetry", *wheels], [dist])))
+    return CleanEnvironment(once("with_plugins", lambda path: install_into(path, ["nat-telemetry", *wheels], [dist])))
 
 
 @pytest.fixture
@@ -75,23 +70,7 @@ def install(tmp_path: Path, dist: Path) -> Callable[[str], CleanEnvironment]:
 
     def install_one(requirement: str) -> CleanEnvironment:
         path = tmp_path / "environment"
-        _install(path, [requirement], [dist])
+        install_into(path, [requirement], [dist])
         return CleanEnvironment(path)
 
     return install_one
-
-
-def _install(path: Path, requirements: list[str], folders: list[Path]) -> None:
-    uv = environments.uv()
-    found = [environments.installed("wheels").wheelhouse, *folders]
-    _run(uv, "venv", "--quiet", "--python", sys.executable, str(path))
-    _run(
-        *(uv, "pip", "install", "--quiet", "--python", str(CleanEnvironment(path).python)),
-        *("--offline", "--no-index", "--no-cache", *(f"--find-links={folder}" for folder in found)),
-        *requirements,
-    )
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"

@@ -405,10 +405,12 @@ class Pipeline:
         return result + self._view_conversions(_item_type(current), self._output_type)
 
     def _view_conversions(self, given: Any, wanted: Any) -> list[Processor[Any, Any]]:
-        """What turns `given` into `wanted`, if one is a span and the other its view."""
+        """What turns `given` into `wanted`, if one is a span and the other its view, or both are lists of these."""
         view = self._view
         if view is None or _fits(given, wanted):
             return []
+        if get_origin(given) is list and get_origin(wanted) is list:
+            given, wanted = _item_type(given), _item_type(wanted)
         if _is_span(given) and _is_kind(wanted, view.kind):
             return [_Conversion(view.of)]
         if _is_kind(given, view.kind) and _is_span(wanted):
