@@ -196,7 +196,8 @@ Settings:
 Every exporter entry also takes:
   enabled: true or false, default true. false leaves the entry out.
   required: true or false, default false. true: if the exporter cannot start, nothing does.
-Reserved for later, an error for now: content, conventions, processors, redact, sample, when.
+  processors: list of processors that its items pass first, each with _type; also under general.telemetry for all.
+Reserved for later, an error for now: content, conventions, redact, sample, when.
 
 Example:
   general:

@@ -52,6 +52,21 @@ def test_delivery_example_of_the_page_works(page: str) -> None:
     }
 
 
+def test_processors_example_of_the_page_works(page: str) -> None:
+    """Those for all exporters first; each with its settings, its place and its time."""
+    entries = load_workflow("shortened.yaml").exporters
+
+    said = {
+        entry.name: [(one.config.model_dump(), one.path, one.timeout_s) for one in entry.processors]
+        for entry in entries
+    }
+    general = ({"characters": 1000}, "general.telemetry.processors[0]", 10.0)
+    assert said == {
+        "to_standard_error": [general],
+        "to_backend": [general, ({"characters": 200}, "general.telemetry.tracing.to_backend.processors[0]", 2.0)],
+    }
+
+
 def test_status_example_of_the_page_works(page: str, tmp_path: Path) -> None:
     """A file that holds exactly the keys of the table."""
     with Telemetry.from_file("watched.yaml"):

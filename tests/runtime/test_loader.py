@@ -151,6 +151,25 @@ def test_all_problems_are_told_at_once(write: WriteFile, monkeypatch: pytest.Mon
     ]
 
 
+PROCESSORS = """\
+from nat.plugin_api import Processor, Span, TelemetryProcessorBaseConfig, register_telemetry_processor
+from pydantic import Field, SecretStr
+
+class ThinConfig(TelemetryProcessorBaseConfig, name="thin"):
+    "Keeps a share."
+    salt: SecretStr = Field(description="Of the hash.")
+    share: float = 0.5
+
+class Thin(Processor[Span, Span]):
+    async def process(self, item):
+        return item
+
+@register_telemetry_processor(config_type=ThinConfig)
+async def thin(config, builder):
+    yield Thin()
+"""
+
+
 def test_keys_of_the_toolkit_are_checked(write: WriteFile) -> None:
     """A flag that is none, and a key that is reserved but does nothing yet."""
     write("exporters.py", EXPORTERS)
@@ -166,7 +185,64 @@ def test_keys_of_the_toolkit_are_checked(write: WriteFile) -> None:
         "w.yaml:2:71: general.telemetry.tracing.a.required: expected true or false, got 'maybe'",
         (
             "w.yaml:2:88: general.telemetry.tracing.a.sample: is reserved for the toolkit and not supported yet; remove it "
-            "(supported: enabled, required, delivery)"
+            "(supported: enabled, required, delivery, processors)"
+        ),
+    ]
+
+
+def test_processors_are_checked(write: WriteFile) -> None:
+    """Each mistake with its place in the list; an item that is switched off is not looked at."""
+    write("exporters.py", EXPORTERS)
+    write("processors.py", PROCESSORS)
+    file = write(
+        "w.yaml",
+        """\
+        plugins: [exporters, processors]
+        general:
+          telemetry:
+            processors:
+              - {_type: thinn}
+              - {_type: thin, shaer: 1, timeout: -1}
+              - {_type: nothing, enabled: false}
+              - thin
+              - {share: 1}
+            tracing:
+              a:
+                _type: queue
+                url: u
+                api_key: k
+                processors:
+                  - {_type: thin, share: many, salt: "${UNSET_SALT}"}
+              b: {_type: queue, url: u, api_key: k, processors: {_type: thin}}
+        """,
+    )
+
+    general, tracing = "general.telemetry.processors", "general.telemetry.tracing"
+    problems = problems_of(file)
+
+    assert problems[0].startswith(
+        f"w.yaml:5:10: {general}[0]._type: no processor of type 'thinn', did you mean 'thin'?"
+    )
+    assert problems[0].endswith(
+        "A processor of your own must be registered by a module that is imported: name it under plugins:"
+    )
+    assert problems[1:] == [
+        f"w.yaml:6:9: {general}[1].salt: is missing, expected a value: Of the hash.",
+        f"w.yaml:6:23: {general}[1].shaer: unknown key 'shaer'; did you mean 'share'?",
+        f"w.yaml:6:33: {general}[1].timeout: expected a number of seconds above 0, got -1",
+        f"w.yaml:8:9: {general}[3]: expected a mapping with _type and the processor's settings, got 'thin'",
+        f"w.yaml:9:9: {general}[4]._type: expected the type of the processor",
+        (
+            f"w.yaml:16:27: {tracing}.a.processors[0].share: should be a valid number, unable to parse string as a number, "
+            "got 'many'"
+        ),
+        (
+            f"w.yaml:16:40: {tracing}.a.processors[0].salt: is empty, expected a secret: the environment variable UNSET_SALT "
+            "is not set; set it"
+        ),
+        (
+            f"w.yaml:17:45: {tracing}.b.processors: expected a list of processors, each a mapping with _type, got "
+            "{'_type': 'thin'}"
         ),
     ]
 

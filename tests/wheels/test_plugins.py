@@ -100,3 +100,32 @@ def test_type_in_conflict_is_an_error_when_it_is_used(with_plugins: CleanEnviron
     assert "example-rival-two" in run.stderr
     assert "Traceback" not in run.stderr
     assert run.stdout == ""
+
+
+def test_published_processor_works_from_yaml(with_plugins: CleanEnvironment, workflow_folder: Path) -> None:
+    """Listed, with its settings, and used: for all exporters, and once more for one."""
+    (workflow_folder / "workflow.yaml").write_text(
+        """\
+workflow: {entrypoint: "./agent.py:answer"}
+general:
+  telemetry:
+    processors: [{_type: example_shout}]
+    tracing:
+      plain: {_type: example_lines, path: plain.txt}
+      loud: {_type: example_lines, path: loud.txt, processors: [{_type: example_shout, mark: "!!"}]}
+"""
+    )
+
+    listed = with_plugins.run("nat", "info", "components", "-t", "processing", "--json")
+    settings = with_plugins.run("nat", "info", "processor", "example_shout")
+    run = with_plugins.run("nat", "run", "--config_file", "workflow.yaml", "--input", "why?", cwd=workflow_folder)
+
+    (row,) = (row for row in json.loads(listed.stdout) if row["package"] == "example-shouting")
+    assert (row["version"], row["kind"], row["type"], row["loads"]) == ("2.0.1", "processing", "example_shout", True)
+    assert "mark: text, default '!'" in settings.stdout
+    assert run.returncode == 0, run.stderr
+    tools = {
+        name: [line.split(maxsplit=1)[1] for line in (workflow_folder / f"{name}.txt").read_text().splitlines()[1:3]]
+        for name in ("plain", "loud")
+    }
+    assert tools == {"plain": ["LOOK IT UP!"] * 2, "loud": ["LOOK IT UP!!!"] * 2}

@@ -1,5 +1,5 @@
-"""Registration of exporters, under the import path that exporter authors know."""
+"""Registration of exporters and processors, under the import path that their authors know."""
 
-from nat.observability.registry import register_telemetry_exporter
+from nat.observability.registry import register_telemetry_exporter, register_telemetry_processor
 
-__all__ = ["register_telemetry_exporter"]
+__all__ = ["register_telemetry_exporter", "register_telemetry_processor"]

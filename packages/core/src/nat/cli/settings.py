@@ -1,4 +1,4 @@
-"""The settings of an exporter type, written for somebody who is about to use it."""
+"""The settings of a type of exporter or processor, written for somebody who is about to use it."""
 
 import enum
 import types
@@ -10,15 +10,23 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from nat.data_models.component_config import ComponentBaseConfig
 from nat.data_models.delivery import DeliveryConfig
-from nat.data_models.telemetry_exporter import RESERVED_KEYS, TelemetryExporterBaseConfig
-from nat.observability.registry import Registration
+from nat.data_models.telemetry_exporter import RESERVED_KEYS
+from nat.observability.component import EXPORTER
+from nat.observability.registry import PROCESSOR_TIMEOUT_S, Registration
 
 __all__ = ["describe_settings"]
 
-_COMMON_KEYS = {
+_EXPORTER_KEYS = {
     "enabled": "true or false, default true. false leaves the entry out.",
     "required": "true or false, default false. true: if the exporter cannot start, nothing does.",
+    "processors": "list of processors that its items pass first, each with _type; also under general.telemetry for all.",
+    "delivery": "how its items get to the backend; a mapping, also under general.telemetry for all.",
+}
+_PROCESSOR_KEYS = {
+    "enabled": "true or false, default true. false leaves the entry out.",
+    "timeout": f"number, more than 0, default {PROCESSOR_TIMEOUT_S:g}. Seconds for one item; then the item is dropped.",
 }
 
 _PLAIN_TYPES: dict[Any, str] = {
@@ -38,7 +46,7 @@ _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less tha
 
 
 def describe_settings(registration: Registration) -> list[str]:
-    """Lines that say what an exporter does, what can be set, and how an entry looks."""
+    """Lines that say what an exporter or processor does, what can be set, and how an entry looks."""
     config = registration.config_type
     package = registration.distribution or f"module {registration.module}"
     version = f" {registration.version}" if registration.version else ""
@@ -49,24 +57,36 @@ def describe_settings(registration: Registration) -> list[str]:
         *(["Settings:"] if config.model_fields else ["It has no settings of its own."]),
         *_indented(line for key, field in _fields(config) for line in _setting(config, key, field)),
         "",
-        "Every exporter entry also takes:",
-        *_indented(f"{key}: {meaning}" for key, meaning in _COMMON_KEYS.items()),
-        *_indented(["delivery: how its items get to the backend; a mapping, also under general.telemetry for all."]),
-        *_indented(_indented(_delivery_keys(DeliveryConfig))),
-        f"Reserved for later, an error for now: {', '.join(sorted(RESERVED_KEYS - {*_COMMON_KEYS, 'delivery'}))}.",
+        *(_exporter_keys() if registration.kind is EXPORTER else _processor_keys()),
         "",
         "Example:",
-        *_indented(_example(registration.type_name, config)),
+        *_indented(_example(registration, config)),
     ]
 
 
-def _fields(config: type[TelemetryExporterBaseConfig]) -> list[tuple[str, FieldInfo]]:
+def _exporter_keys() -> list[str]:
+    return [
+        "Every exporter entry also takes:",
+        *_indented(f"{key}: {meaning}" for key, meaning in _EXPORTER_KEYS.items()),
+        *_indented(_indented(_delivery_keys(DeliveryConfig))),
+        f"Reserved for later, an error for now: {', '.join(sorted(RESERVED_KEYS - _EXPORTER_KEYS.keys()))}.",
+    ]
+
+
+def _processor_keys() -> list[str]:
+    return [
+        "Every processor entry also takes:",
+        *_indented(f"{key}: {meaning}" for key, meaning in _PROCESSOR_KEYS.items()),
+    ]
+
+
+def _fields(config: type[ComponentBaseConfig]) -> list[tuple[str, FieldInfo]]:
     """The fields by the key that a workflow file writes, those without a default first."""
     pairs = list(zip(config.keys(), config.model_fields.values(), strict=True))
     return sorted(pairs, key=lambda pair: not pair[1].is_required())
 
 
-def _setting(config: type[TelemetryExporterBaseConfig], key: str, field: FieldInfo) -> Iterator[str]:
+def _setting(config: type[ComponentBaseConfig], key: str, field: FieldInfo) -> Iterator[str]:
     parts = [_type_text(field.annotation), *_bounds(field)]
     parts.append("required" if field.is_required() else f"default {_default_text(config, key, field)}")
     yield f"{key}: {', '.join(parts)}"
@@ -126,7 +146,7 @@ def _bounds(field: FieldInfo) -> Iterator[str]:
                 yield f"{words} {bound}"
 
 
-def _default_text(config: type[TelemetryExporterBaseConfig], key: str, field: FieldInfo) -> str:
+def _default_text(config: type[ComponentBaseConfig], key: str, field: FieldInfo) -> str:
     default = _default(field)
     if default is PydanticUndefined:
         return "computed"
@@ -144,19 +164,21 @@ def _default(field: FieldInfo) -> Any:
         return PydanticUndefined
 
 
-def _example(type_name: str, config: type[TelemetryExporterBaseConfig]) -> list[str]:
+def _example(registration: Registration, config: type[ComponentBaseConfig]) -> list[str]:
     import yaml
 
+    type_name = registration.type_name
     settings = {key: _example_value(type_name, config, key, field) for key, field in _fields(config)}
     chosen = {key: settings[key] for key, field in _fields(config) if field.is_required()} or dict(
         list(settings.items())[:1]
     )
-    entry = {f"my_{type_name}": {"_type": type_name, **chosen}}
-    text: str = yaml.safe_dump({"general": {"telemetry": {"tracing": entry}}}, sort_keys=False, allow_unicode=True)
+    entry = {"_type": type_name, **chosen}
+    section = {"tracing": {f"my_{type_name}": entry}} if registration.kind is EXPORTER else {"processors": [entry]}
+    text: str = yaml.safe_dump({"general": {"telemetry": section}}, sort_keys=False, allow_unicode=True)
     return text.splitlines()
 
 
-def _example_value(type_name: str, config: type[TelemetryExporterBaseConfig], key: str, field: FieldInfo) -> Any:
+def _example_value(type_name: str, config: type[ComponentBaseConfig], key: str, field: FieldInfo) -> Any:
     if config.is_secret(key):
         return f"${{{type_name.upper().replace('-', '_')}_{key.upper()}}}"
     if field.examples:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from nat.observability.api import Step, StepKind, Telemetry, carry_context, observe, step
     from nat.observability.delivery.metrics import HistogramReading, Measurement
     from nat.observability.manager import ExporterStatus, FlushResult, RunScope, TelemetryStatus
+    from nat.observability.registry import exporter_entry
 
 __all__ = [
     "DeliveryConfig",
@@ -22,6 +23,7 @@ __all__ = [
     "Telemetry",
     "TelemetryStatus",
     "carry_context",
+    "exporter_entry",
     "observe",
     "step",
 ]
@@ -35,6 +37,7 @@ _HOMES = {
     "Measurement": "nat.observability.delivery.metrics",
     "RunScope": "nat.observability.manager",
     "TelemetryStatus": "nat.observability.manager",
+    "exporter_entry": "nat.observability.registry",
 }
 
 

@@ -26,6 +26,7 @@ from nat.utils.ids import random_hex
 if TYPE_CHECKING:
     from nat.data_models.delivery import DeliveryConfig
     from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+    from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
     from nat.observability.delivery.metrics import Measurement
     from nat.observability.manager import FlushResult, RunScope, TelemetryStatus
     from nat.observability.registry import ExporterEntry
@@ -71,7 +72,9 @@ class Telemetry:
 
     Args:
         exporters: Configs of the exporters; an entry is named after its type (`file`, `file_2`), or by the mapping's key.
+            `exporter_entry` makes one with settings of its own.
         delivery: How all of them are delivered to: timeout, retry, concurrency …
+        processors: Configs of processors that the items of all exporters pass, in order; each exporter has its own.
         status_directory: Where this process keeps a file that says what became of everything, for `nat status` and other
             programs; relative to the working directory. None: there is no such file.
 
@@ -84,13 +87,14 @@ class Telemetry:
         self,
         *exporters: "TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry",
         delivery: "DeliveryConfig | None" = None,
+        processors: "Sequence[TelemetryProcessorBaseConfig]" = (),
         status_directory: str | os.PathLike[str] | None = None,
     ) -> None:
         from nat.observability.manager import TelemetryManager, entries_of, limits_of  # steps alone need none of this
         from nat.observability.status_file import resolve_status_directory
 
         self._manager = TelemetryManager(
-            entries_of(exporters, delivery),
+            entries_of(exporters, delivery, processors),
             intake=limits_of(delivery),
             status_directory=None if status_directory is None else resolve_status_directory(status_directory),
         )

@@ -9,10 +9,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -22,11 +22,14 @@ from weakref import WeakSet
 
 from nat.builder.builder import Builder
 from nat.builder.context import ContextState, active_step, enter_step, in_state
+from nat.data_models.component_config import ComponentBaseConfig
 from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.intermediate_step import ROOT_PARENT_ID, IntermediateStepType
 from nat.data_models.masking import hide, secret_texts
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
+from nat.observability.delivery.front import ConfiguredProcessor, Front
 from nat.observability.delivery.intake import Drained, Intake, IntakeLimits, Load
 from nat.observability.delivery.loop_thread import LoopThread
 from nat.observability.delivery.metrics import LaneMetrics, Measurement, measurements
@@ -44,7 +47,7 @@ from nat.observability.events import (
 from nat.observability.exporter.base_exporter import LaneView
 from nat.observability.ledger import Counts, Ledger
 from nat.observability.noise import Noise, is_ours, raised
-from nat.observability.registry import ExporterEntry, registration_of
+from nat.observability.registry import ExporterEntry, ProcessorEntry, exporter_entry, processor_entries
 from nat.observability.snapshot import snapshot
 from nat.observability.spans.capture import CapturedSpan, LooseCapture, RunCapture
 from nat.observability.status_file import StatusWriter
@@ -630,43 +633,45 @@ class RunScope:
 def entries_of(
     exporters: Sequence[TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry],
     delivery: DeliveryConfig | None = None,
+    processors: Sequence[TelemetryProcessorBaseConfig] = (),
 ) -> list[ExporterEntry]:
     """Entries for configs: named by a mapping's key, else after their type (`file`, `file_2`).
 
     Args:
         exporters: Configs, or entries that are ready.
         delivery: What goes for all of them, behind what an entry says itself.
+        processors: What the items of all of them pass, before the processors of an entry.
 
     Raises:
         ConfigurationError: Something is no config, or its class is not registered.
     """
     entries: dict[str, ExporterEntry] = {}
-
-    def add(name: str | None, config: TelemetryExporterBaseConfig) -> None:
-        if not isinstance(config, TelemetryExporterBaseConfig):
-            raise ConfigurationError(
-                Problem(f"{config!r} is no exporter config; expected an instance of a TelemetryExporterBaseConfig")
-            )
-        base = name or config.type
-        unique, number = base, 2
-        while unique in entries:
-            unique, number = f"{base}_{number}", number + 1
-        entries[unique] = ExporterEntry(unique, config, registration_of(config))
-
-    for item in exporters:
-        if isinstance(item, ExporterEntry):
-            entries[item.name] = item
-        elif isinstance(item, Mapping):
-            for name, config in item.items():
-                add(name, config)
-        else:
-            add(None, item)
-    if delivery is None:
-        return list(entries.values())
+    for entry in _entries(exporters):
+        name, number = entry.name, 2
+        while name in entries:
+            name, number = f"{entry.name}_{number}", number + 1
+        entries[name] = replace(entry, name=name)
+    general = processor_entries(processors)
     return [
-        replace(entry, delivery=delivery if entry.delivery is None else entry.delivery.over(delivery))
+        replace(entry, delivery=_under(entry.delivery, delivery), processors=(*general, *entry.processors))
         for entry in entries.values()
     ]
+
+
+def _entries(
+    exporters: Sequence[TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry],
+) -> Iterator[ExporterEntry]:
+    for item in exporters:
+        if isinstance(item, ExporterEntry):
+            yield item
+        elif isinstance(item, Mapping):
+            yield from (exporter_entry(config, name=name) for name, config in item.items())
+        else:
+            yield exporter_entry(item)
+
+
+def _under(own: DeliveryConfig | None, general: DeliveryConfig | None) -> DeliveryConfig | None:
+    return general if own is None else own if general is None else own.over(general)
 
 
 def limits_of(delivery: DeliveryConfig | None) -> IntakeLimits:
@@ -860,12 +865,16 @@ class _Slot:
         entry = self.entry
         report_nothing()
         try:
-            async with entry.registration.build(entry.config, self._builder) as exporter:
+            async with AsyncExitStack() as built:
+                processors = [await built.enter_async_context(self._processor(one)) for one in entry.processors]
+                exporter = await built.enter_async_context(entry.registration.build(entry.config, self._builder))
+                view = LaneView(exporter)
                 options = configured(exporter.delivery_options, entry.config, entry.delivery)
-                lane = Lane(entry.name, LaneView(exporter), options, ledger=self._ledger, shown=self._shown)
+                front = Front(entry.name, processors, view.takes) if processors else None
+                lane = Lane(entry.name, view, options, front=front, ledger=self._ledger, shown=self._shown)
                 exporter.use_lane(lane)
                 async with exporter.start():
-                    self._opened(lane, LaneView(exporter).takes == "steps")
+                    self._opened(lane, view.takes == "steps")
                     await self._closing.wait()
         except BaseException as exc:
             if is_ours(exc):
@@ -874,6 +883,13 @@ class _Slot:
         finally:
             self._release_held()
             self._settle()
+
+    @asynccontextmanager
+    async def _processor(self, entry: ProcessorEntry) -> AsyncIterator[ConfiguredProcessor]:
+        """Build a processor for this exporter alone."""
+        async with entry.registration.build(entry.config, self._builder) as processor:
+            label = f"{entry.path} ({entry.registration.type_name})"
+            yield ConfiguredProcessor(processor, label, entry.timeout_s)
 
     def _opened(self, lane: Lane, takes_steps: bool) -> None:
         with self._lock:
@@ -946,7 +962,9 @@ class _Slot:
     # -- small parts ---------------------------------------------------------------------------------------------------
 
     def _shown(self, text: str) -> str:
-        return _without_secrets(text, self.entry.config)
+        for config in (self.entry.config, *(one.config for one in self.entry.processors)):
+            text = _without_secrets(text, config)
+        return text
 
     @property
     def _label(self) -> str:
@@ -1141,15 +1159,16 @@ def _unfinished(steps: Sequence[CapturedStep]) -> CapturedError:
 
 
 def _has_own_loop(entry: ExporterEntry) -> bool:
-    """Whether an exporter gets a thread to itself: as its user says, else if it may block, or its disk."""
+    """Whether an exporter gets a thread to itself: as its user says, else if it, its disk or a processor may block."""
     delivery = entry.delivery
     if delivery is not None and delivery.loop is not None:
         return delivery.loop == "own"
     has_spool = delivery is not None and delivery.spool.enabled
-    return has_spool or not entry.registration.is_ours
+    registrations = [entry.registration, *(processor.registration for processor in entry.processors)]
+    return has_spool or not all(registration.is_ours for registration in registrations)
 
 
-def _without_secrets(text: str, config: TelemetryExporterBaseConfig) -> str:
+def _without_secrets(text: str, config: ComponentBaseConfig) -> str:
     """An author's message, without the values of the config's secret fields."""
     given = {key: getattr(config, key, None) for key in config.model_fields_set}
     return hide(text, secret_texts(given, config.is_secret))

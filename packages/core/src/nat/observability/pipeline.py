@@ -16,6 +16,7 @@ from nat.observability.processor.span_to_dict import span_to_dict
 from nat.observability.snapshot import plain
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import describe
+from nat.utils.time_limit import TimeLimitExceededError, within
 
 if TYPE_CHECKING:
     from nat.observability.delivery.spool import SpoolId
@@ -27,9 +28,11 @@ __all__ = [
     "PipelineTypeError",
     "SpanView",
     "describe_captured",
+    "fits",
     "generic_arguments",
     "halves_of",
     "items_of",
+    "type_text",
 ]
 
 _log = logging.getLogger("nat.observability.pipeline")
@@ -156,8 +159,21 @@ class SpanView:
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
+    """A processor in its place; `label` is for messages, and `gives` what it may return, if that is checked."""
+
     name: str
     processor: Processor[Any, Any]
+    label: str
+    timeout_s: float | None = None
+    gives: type | None = None
+
+    async def process(self, value: Any) -> Any:
+        return self.checked(await within(self.timeout_s, self.processor.process(value)))
+
+    def checked(self, value: Any) -> Any:
+        if self.gives is not None and value is not None and not isinstance(value, self.gives):
+            raise TypeError(f"{self.label} gives {type(value).__qualname__}, expected {self.gives.__name__}")
+        return value
 
 
 class Pipeline:
@@ -176,7 +192,7 @@ class Pipeline:
         self._view = view
         self._stages: list[_Stage] = []
         self._is_fixed = False
-        self._running: list[Processor[Any, Any]] = []
+        self._running: list[_Stage] = []
         self._outlets: list[Outlet] = []
         self._noise = Noise(_log)
 
@@ -216,13 +232,19 @@ class Pipeline:
         self._check_open()
         if not isinstance(processor, Processor):
             raise TypeError(f"{self._owner}: {processor!r} is not a Processor")
-        stage = _Stage(name or type(processor).__name__, processor)
+        label = type(processor).__name__
+        stage = _Stage(name or label, processor, label)
         if name is not None and any(known.name == name for known in self._stages):
             raise ValueError(f"{self._owner}: there is a processor named {name!r} already")
         stages = list(self._stages)
         stages.insert(self._index(position, before, after), stage)
         self._check_types([known.processor for known in stages], is_complete=False)
         self._stages = stages
+
+    def add_configured(self, processor: Processor[Any, Any], label: str, timeout_s: float) -> None:
+        """Add a processor at the end that must return what comes in, an item within `timeout_s` seconds."""
+        self._check_open()
+        self._stages.append(_Stage(label, processor, label, timeout_s, self._input_type))
 
     def get(self, name: str) -> Processor[Any, Any] | None:
         """The processor of that name, `None` if there is none."""
@@ -255,9 +277,9 @@ class Pipeline:
         """
         if self._is_fixed:
             return
-        processors = self._with_conversion(self.processors)
-        self._check_types(processors, is_complete=True)
-        self._running = processors
+        stages = self._with_conversion(self._stages)
+        self._check_types([stage.processor for stage in stages], is_complete=True)
+        self._running = stages
         self._is_fixed = True
 
     def release_for_changes(self) -> None:
@@ -275,10 +297,11 @@ class Pipeline:
     def connect(self, outlet: Outlet) -> None:
         """Serve a lane, too. What processors give by themselves goes to the lane that has been connected longest."""
         self._outlets.append(outlet)
-        for index, processor in enumerate(self._running):
+        for index, stage in enumerate(self._running):
+            processor = stage.processor
             if isinstance(processor, CallbackProcessor):
                 is_new = not isinstance(processor, BatchingProcessor)
-                processor.set_done_callback(self._continuation(index + 1, is_new=is_new))
+                processor.set_done_callback(self._continuation(stage, index + 1, is_new=is_new))
             if isinstance(processor, BatchingProcessor):
                 processor.set_downstream_ready(self._is_downstream_ready)
 
@@ -299,19 +322,15 @@ class Pipeline:
         Raises `Exception` only if the outlet does. While it goes on, `envelope` says how many items it stands for.
         """
         value, run, count = envelope.value, envelope.run, envelope.count
-        for processor in self._running[index:]:
-            batcher = processor if isinstance(processor, BatchingProcessor) else None
+        for stage in self._running[index:]:
+            batcher = stage.processor if isinstance(stage.processor, BatchingProcessor) else None
             dropped = batcher.dropped_count if batcher else 0
             try:
-                value = await processor.process(value)
+                value = await stage.process(value)
             except BaseException as exc:
                 if is_ours(exc):
                     raise
-                outlet.drop("processor_error", count)
-                name = type(processor).__name__
-                self._noise.warn(
-                    name, "%s: processor %s raised %s; its item is not exported", self._owner, name, raised(exc)
-                )
+                self._fail(stage, exc, outlet, count)
                 return
             if batcher is not None:
                 if batcher.dropped_count > dropped:
@@ -326,6 +345,12 @@ class Pipeline:
         if self._makes_dicts:
             value = [plain(item) for item in value] if isinstance(value, list) else plain(value)
         outlet.put(Envelope(value, run, count))
+
+    def _fail(self, stage: _Stage, exc: BaseException, outlet: Outlet, count: int) -> None:
+        is_late = isinstance(exc, TimeLimitExceededError)
+        outlet.drop("processor_timeout" if is_late else "processor_error", count)
+        what = str(exc) if is_late else f"raised {raised(exc)}"
+        self._noise.warn(stage.label, "%s: processor %s %s; its item is not exported", self._owner, stage.label, what)
 
     @property
     def has_batching(self) -> bool:
@@ -349,9 +374,9 @@ class Pipeline:
 
     async def shut_down(self) -> None:
         """Like `flush`, and the processors take nothing any more."""
-        for processor in self._running:
-            if isinstance(processor, CallbackProcessor):
-                await self._guarded(processor, processor.shutdown)
+        for stage in self._running:
+            if isinstance(stage.processor, CallbackProcessor):
+                await self._guarded(stage.processor, stage.processor.shutdown)
 
     async def _guarded(self, processor: Processor[Any, Any], hook: Callable[[], Awaitable[object]]) -> None:
         try:
@@ -365,13 +390,14 @@ class Pipeline:
             )
 
     def _batchers(self) -> list[BatchingProcessor[Any]]:
-        return [processor for processor in self._running if isinstance(processor, BatchingProcessor)]
+        return [stage.processor for stage in self._running if isinstance(stage.processor, BatchingProcessor)]
 
     def _is_downstream_ready(self) -> bool:
         return not self._outlets or self._outlets[0].is_ready()
 
-    def _continuation(self, index: int, *, is_new: bool) -> Callable[[Any], Awaitable[None]]:
+    def _continuation(self, stage: _Stage, index: int, *, is_new: bool) -> Callable[[Any], Awaitable[None]]:
         async def go_on(value: Any) -> None:
+            stage.checked(value)
             count = len(value) if isinstance(value, list) else 1
             self._outlets[0].resume(Envelope(value, None, count), index, is_new=is_new)
 
@@ -383,38 +409,38 @@ class Pipeline:
     def _makes_dicts(self) -> bool:
         return self._output_type is dict or get_origin(self._output_type) is dict
 
-    def _with_conversion(self, processors: Sequence[Processor[Any, Any]]) -> list[Processor[Any, Any]]:
+    def _with_conversion(self, stages: Sequence[_Stage]) -> list[_Stage]:
         """Put conversions where a span would meet a dict or a view, or a view a span.
 
         Where a processor of the author's makes dicts, there is no conversion to dicts.
         """
-        result: list[Processor[Any, Any]] = []
+        result: list[_Stage] = []
         current = self._input_type
         is_converted = False
-        for processor in processors:
-            takes, gives = generic_arguments(type(processor), Processor, processor)
+        for stage in stages:
+            takes, gives = generic_arguments(type(stage.processor), Processor, stage.processor)
             if not is_converted and _is_span(current) and _is_dict(takes):
-                result.append(_Conversion(span_to_dict))
+                result.append(_conversion(span_to_dict))
                 is_converted = True
             is_converted = is_converted or (_is_span(current) and _is_dict(gives))
             result += self._view_conversions(current, takes)
-            result.append(processor)
+            result.append(stage)
             current = gives if not isinstance(gives, TypeVar) else current
         if self._makes_dicts and not is_converted and _is_span(self._input_type) and _is_span(_item_type(current)):
-            result.append(_Conversion(span_to_dict))
+            result.append(_conversion(span_to_dict))
         return result + self._view_conversions(_item_type(current), self._output_type)
 
-    def _view_conversions(self, given: Any, wanted: Any) -> list[Processor[Any, Any]]:
+    def _view_conversions(self, given: Any, wanted: Any) -> list[_Stage]:
         """What turns `given` into `wanted`, if one is a span and the other its view, or both are lists of these."""
         view = self._view
-        if view is None or _fits(given, wanted):
+        if view is None or fits(given, wanted):
             return []
         if get_origin(given) is list and get_origin(wanted) is list:
             given, wanted = _item_type(given), _item_type(wanted)
         if _is_span(given) and _is_kind(wanted, view.kind):
-            return [_Conversion(view.of)]
+            return [_conversion(view.of)]
         if _is_kind(given, view.kind) and _is_span(wanted):
-            return [_Conversion(view.span_of)]
+            return [_conversion(view.span_of)]
         return []
 
     def _check_types(self, processors: Sequence[Processor[Any, Any]], *, is_complete: bool) -> None:
@@ -423,19 +449,19 @@ class Pipeline:
             name = type(processor).__name__
             takes, gives = generic_arguments(type(processor), Processor, processor)
             is_convertible = (_is_span(current) and _is_dict(takes)) or self._view_conversions(current, takes)
-            if not (_fits(current, takes) or is_convertible):
+            if not (fits(current, takes) or is_convertible):
                 raise PipelineTypeError(
-                    f"{self._owner}: {name} takes {_text(takes)} but comes after {giver}, which gives {_text(current)}"
+                    f"{self._owner}: {name} takes {type_text(takes)} but comes after {giver}, which gives {type_text(current)}"
                 )
             if isinstance(gives, TypeVar):
                 gives = Any
             current, giver = gives, name
         if not is_complete:
             return
-        if not (_fits(current, self._output_type) or _fits(_item_type(current), self._output_type)):
+        if not (fits(current, self._output_type) or fits(_item_type(current), self._output_type)):
             raise PipelineTypeError(
-                f"{self._owner}: exports {_text(self._output_type)} but {giver} gives {_text(current)}; "
-                f"add a processor that turns {_text(current)} into {_text(self._output_type)}"
+                f"{self._owner}: exports {type_text(self._output_type)} but {giver} gives {type_text(current)}; "
+                f"add a processor that turns {type_text(current)} into {type_text(self._output_type)}"
             )
 
     # -- small parts ---------------------------------------------------------------------------------------------------
@@ -471,6 +497,10 @@ class _Conversion(Processor[Any, Any]):
 
     async def process(self, item: Any) -> Any:
         return [self._convert(one) for one in item] if isinstance(item, list) else self._convert(item)
+
+
+def _conversion(convert: Callable[[Any], Any]) -> _Stage:
+    return _Stage("", _Conversion(convert), "conversion")
 
 
 def generic_arguments(cls: type, base: type, instance: object = None) -> tuple[Any, ...]:
@@ -511,14 +541,14 @@ def _substitute(argument: Any, filled: dict[Any, Any]) -> Any:
     return argument
 
 
-def _fits(given: Any, wanted: Any) -> bool:
+def fits(given: Any, wanted: Any) -> bool:
     """Whether a value of type `given` may be passed where `wanted` is expected; open and unknown types fit everything."""
     if wanted is Any or given is Any or isinstance(wanted, TypeVar) or isinstance(given, TypeVar) or wanted is object:
         return True
     if _is_union(given):
-        return any(_fits(option, wanted) for option in get_args(given))
+        return any(fits(option, wanted) for option in get_args(given))
     if _is_union(wanted):
-        return any(_fits(given, option) for option in get_args(wanted))
+        return any(fits(given, option) for option in get_args(wanted))
     given_class, wanted_class = get_origin(given) or given, get_origin(wanted) or wanted
     if not (isinstance(given_class, type) and isinstance(wanted_class, type)):
         return True  # forward references and protocols without a class cannot be told
@@ -527,7 +557,7 @@ def _fits(given: Any, wanted: Any) -> bool:
     except TypeError:
         return True
     if is_fit and given_class is list and wanted_class is list and get_args(given) and get_args(wanted):
-        return _fits(get_args(given)[0], get_args(wanted)[0])
+        return fits(get_args(given)[0], get_args(wanted)[0])
     return is_fit
 
 
@@ -552,5 +582,6 @@ def _is_dict(candidate: Any) -> bool:
     return (get_origin(candidate) or candidate) is dict
 
 
-def _text(candidate: Any) -> str:
+def type_text(candidate: Any) -> str:
+    """A type as people write it."""
     return candidate.__name__ if isinstance(candidate, type) and not get_args(candidate) else str(candidate)

@@ -1,89 +1,85 @@
-"""Registry: which exporter types there are, what configures each, and what builds it.
+"""Registry: which types of exporters and processors there are, what configures each, and what builds it.
 
-Exporters become known by importing the module that registers them: directly, or through a Python entry point of an
+They become known by importing the module that registers them: directly, or through a Python entry point of an
 installed distribution. Entry points are metadata until a type is asked for: importing this module loads none.
 """
 
 import importlib
-import inspect
 import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import cached_property, update_wrapper
+from functools import cached_property
 from importlib.metadata import distributions
-from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from nat.data_models.component_config import ComponentBaseConfig
 from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.suggestion import closest
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
+from nat.observability.component import (
+    EXPORTER,
+    KINDS,
+    PROCESSOR,
+    ComponentKind,
+    OwnType,
+    RegisteredComponent,
+    registering,
+)
 from nat.utils.forking import new_rlock
 
 if TYPE_CHECKING:
     from nat.builder.builder import Builder
     from nat.observability.exporter.base_exporter import BaseExporter
+    from nat.observability.processor.processor import Processor
+
+    _ConfigT = TypeVar("_ConfigT", bound=ComponentBaseConfig)
+    _Function = Callable[[_ConfigT, Builder], AsyncIterator[Any]]
 
 __all__ = [
     "OWN_TYPES",
+    "PROCESSOR_TIMEOUT_S",
     "Component",
     "EntryPointRef",
     "ExporterEntry",
     "OwnType",
-    "RegisteredExporter",
+    "ProcessorEntry",
     "Registration",
     "Registry",
     "components",
     "default_registry",
+    "exporter_entry",
     "install_command",
     "missing_own_types",
+    "processor_entries",
     "register_telemetry_exporter",
+    "register_telemetry_processor",
     "registration_of",
     "resolve",
 ]
 
 logger = logging.getLogger(__name__)
 
+PROCESSOR_TIMEOUT_S = 10.0  # for one item, unless the entry says so
 ENTRY_POINT_GROUPS = ("nat.components", "nat.plugins")
 
-ConfigT = TypeVar("ConfigT", bound=TelemetryExporterBaseConfig)
+ExporterConfigT = TypeVar("ExporterConfigT", bound=TelemetryExporterBaseConfig)
+ProcessorConfigT = TypeVar("ProcessorConfigT", bound=TelemetryProcessorBaseConfig)
 
 
-@dataclass(frozen=True, slots=True)
-class OwnType:
-    """An exporter type that this project ships: `extra` of `nat-telemetry` installs it, None: the base install."""
-
-    type: str
-    distribution: str
-    extra: str | None
-    description: str
-
-
-OWN_TYPES = {
-    own.type: own
-    for own in (
-        OwnType("catalyst", "nat-telemetry-catalyst", "ragaai", "RagaAI Catalyst"),
-        OwnType("console", "nat-telemetry-core", None, "The terminal: a run as a tree, live"),
-        OwnType("file", "nat-telemetry-file", None, "A local file or directory, as JSON lines"),
-        OwnType("galileo", "nat-telemetry-galileo", "opentelemetry", "Galileo, through OTLP"),
-        OwnType("langfuse", "nat-telemetry-langfuse", "opentelemetry", "Langfuse, through OTLP"),
-        OwnType("langsmith", "nat-telemetry-langsmith", "opentelemetry", "LangSmith, through OTLP"),
-        OwnType("otelcollector", "nat-telemetry-otlp", "opentelemetry", "Any OpenTelemetry Collector or OTLP endpoint"),
-        OwnType("patronus", "nat-telemetry-patronus", "opentelemetry", "Patronus, through OTLP"),
-        OwnType("phoenix", "nat-telemetry-phoenix", "phoenix", "Arize Phoenix, through OTLP"),
-        OwnType("weave", "nat-telemetry-weave", "weave", "Weights & Biases Weave"),
-    )
-}
-_OWN_DISTRIBUTIONS = frozenset(own.distribution for own in OWN_TYPES.values())
+OWN_TYPES = EXPORTER.own
+_OWN_DISTRIBUTIONS = frozenset(own.distribution for kind in KINDS for own in kind.own.values())
 
 
 def install_command(type_name: str) -> str | None:
-    """Return the command that installs one of our own types, None for a type that is not ours."""
+    """Return the command that installs one of our own exporters, None for a type that is not ours."""
     own = OWN_TYPES.get(type_name)
     if own is None:
         return None
@@ -122,19 +118,21 @@ class EntryPointRef:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """An exporter type with its configuration class and the function that builds the exporter.
+    """A type with its configuration class and the function that builds the component.
 
     Attributes:
-        build: Given the configuration and a `Builder` (or None), an async context manager that yields the exporter.
+        kind: What it builds.
+        build: Given the configuration and a `Builder` (or None), an async context manager that yields the component.
         module: Where the registration function is defined.
         source: The file of that module.
         distribution, version: Of the installed distribution it came from; None if it is not known to come from one.
         description: First line of the configuration class's docstring.
     """
 
+    kind: ComponentKind
     type_name: str
-    config_type: type[TelemetryExporterBaseConfig]
-    build: "RegisteredExporter[Any]"
+    config_type: type[ComponentBaseConfig]
+    build: RegisteredComponent[Any, Any]
     module: str
     source: str
     distribution: str | None
@@ -153,14 +151,36 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessorEntry:
+    """One item of a `processors:` list, ready to be built.
+
+    Attributes:
+        path: Where it is configured, for messages.
+        timeout_s: Seconds that it may take for one item.
+    """
+
+    config: TelemetryProcessorBaseConfig
+    registration: Registration
+    path: str
+    timeout_s: float = PROCESSOR_TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True)
 class ExporterEntry:
-    """One entry under `general.telemetry.tracing`, ready to be built; `delivery` is what its user says about delivery."""
+    """One entry under `general.telemetry.tracing`, ready to be built.
+
+    Attributes:
+        required: Whether nothing starts if it cannot.
+        delivery: What its user says about delivery.
+        processors: What its items pass first, those for all exporters included.
+    """
 
     name: str
     config: TelemetryExporterBaseConfig
     registration: Registration
     required: bool = False
     delivery: DeliveryConfig | None = None
+    processors: tuple[ProcessorEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,80 +203,6 @@ class Component:
     loads: bool
     reason: str | None
     registration: Registration | None
-
-
-class RegisteredExporter(Generic[ConfigT]):
-    """A registration function as an async context manager: `async with queue_exporter(config, builder) as exporter:`.
-
-    The function runs up to its `yield` on entering and from there on leaving. An exception of the body is never thrown
-    into the function, so a `try` around its `yield` only sees errors of its own exporter.
-
-    Attributes:
-        config_type: The configuration class it was registered with.
-        type_name: What a workflow file writes after `_type:`.
-    """
-
-    __name__: str
-    __wrapped__: Callable[..., AsyncIterator[Any]]
-
-    def __init__(
-        self, function: "Callable[[ConfigT, Builder], AsyncIterator[Any]]", config_type: type[ConfigT]
-    ) -> None:
-        update_wrapper(self, function)
-        self.config_type = config_type
-        self.type_name = config_type.static_type()
-
-    def __call__(
-        self, config: ConfigT, builder: "Builder | None" = None
-    ) -> "AbstractAsyncContextManager[BaseExporter]":
-        """Return the context manager that builds and tears down one exporter.
-
-        Raises:
-            TypeError: On entering, what the function yields is not an exporter, or it yields none; on leaving, it
-                yields a second one.
-        """
-        return _BuiltExporter(self.__wrapped__(config, builder), self._label)
-
-    def __repr__(self) -> str:
-        return f"<registered exporter {self.type_name!r}: {self._label}>"
-
-    @property
-    def _label(self) -> str:
-        return f"{self.__wrapped__.__module__}.{self.__wrapped__.__qualname__}"
-
-
-class _BuiltExporter(AbstractAsyncContextManager["BaseExporter"]):
-    def __init__(self, generator: AsyncIterator[Any], label: str) -> None:
-        self._generator = generator
-        self._label = label
-
-    async def __aenter__(self) -> "BaseExporter":
-        from nat.observability.exporter.base_exporter import BaseExporter
-
-        try:
-            exporter = await anext(self._generator)
-        except StopAsyncIteration:
-            raise TypeError(f"{self._label} yields nothing, expected exactly one exporter") from None
-        if isinstance(exporter, BaseExporter):
-            return exporter
-        await self._close()
-        raise TypeError(
-            f"{self._label} yields {type(exporter).__module__}.{type(exporter).__qualname__}, expected an exporter: "
-            "an instance of RawExporter, SpanExporter or another subclass of BaseExporter"
-        )
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            await anext(self._generator)
-        except StopAsyncIteration:
-            return
-        await self._close()
-        raise TypeError(f"{self._label} yields a second time, expected exactly one exporter")
-
-    async def _close(self) -> None:
-        await self._generator.aclose()  # type: ignore[attr-defined]  # it is an async generator: checked at registration
 
 
 @dataclass(slots=True)
@@ -293,43 +239,43 @@ class _Metadata:
 
 
 class Registry:
-    """All exporter types known to a process. Thread-safe; nothing is locked while a plugin is imported."""
+    """All types known to a process. Thread-safe; nothing is locked while a plugin is imported."""
 
     def __init__(self) -> None:
         self._lock = new_rlock()
-        self._claims: dict[str, list[Registration]] = {}
+        self._claims: dict[str, dict[str, list[Registration]]] = {kind.name: {} for kind in KINDS}
         self._loaded: dict[EntryPointRef, _Loaded] = {}
-        self._announced: set[tuple[str, str]] = set()
+        self._announced: set[tuple[str, str, str]] = set()
         self._metadata_cache: _Metadata | None = None
 
-    def register(self, exporter: RegisteredExporter[Any]) -> None:
-        """Add a registered exporter.
+    def register(self, component: RegisteredComponent[Any, Any]) -> None:
+        """Add a registered component.
 
         Raises:
             ValueError: Another module has registered the type; not while an entry point is being loaded, where the
                 conflict is listed and becomes an error when the type is used.
         """
         entry_point = _loading.get()
-        registration = _registration(exporter, entry_point)
+        registration = _registration(component, entry_point)
         with self._lock:
             self._add(registration, is_loading=entry_point is not None)
-        logger.debug("registered exporter type %r: %s", registration.type_name, registration.owner)
+        logger.debug("registered %s type %r: %s", registration.kind.noun, registration.type_name, registration.owner)
 
-    def resolve(self, type_name: str) -> Registration:
+    def resolve(self, type_name: str, kind: ComponentKind = EXPORTER) -> Registration:
         """Return what is registered under a type name, loading the plugin that provides it if need be.
 
         Raises:
             ConfigurationError: No plugin provides it, or several do.
         """
-        self._load_named(type_name)
-        claims = self._claims_of(type_name)
+        self._load_named(type_name, kind)
+        claims = self._claims_of(type_name, kind)
         if not claims:
             self._load_all()
-            claims = self._claims_of(type_name)
+            claims = self._claims_of(type_name, kind)
         if not claims and self._has_new_metadata():
-            return self.resolve(type_name)
+            return self.resolve(type_name, kind)
         if not claims:
-            raise ConfigurationError(self._unknown_type(type_name))
+            raise ConfigurationError(self._unknown_type(type_name, kind))
         users = [claim for claim in claims if not claim.is_ours]
         rivals = _owners(users)
         if len(rivals) > 1:
@@ -342,7 +288,7 @@ class Registry:
             self._announce_override(users[0])
         return (users or claims)[0]
 
-    def registration_of(self, config: TelemetryExporterBaseConfig) -> Registration:
+    def registration_of(self, config: ComponentBaseConfig) -> Registration:
         """Return the registration of a configuration object's own class, whoever else claims its type name.
 
         Raises:
@@ -354,16 +300,17 @@ class Registry:
             raise ConfigurationError(
                 Problem(f"{config_type.__qualname__} is abstract, expected a class with a name: {written}")
             )
-        found = self._claim_by_class(config_type)
+        kind = next(kind for kind in KINDS if issubclass(config_type, kind.config_base))
+        found = self._claim_by_class(config_type, kind)
         if found is None:
-            self._load_named(config_type.static_type(), with_ours=True)
-            found = self._claim_by_class(config_type)
+            self._load_named(config_type.static_type(), kind, with_ours=True)
+            found = self._claim_by_class(config_type, kind)
         if found is not None:
             return found
         raise ConfigurationError(
             Problem(
-                f"no exporter is registered for {config_type.__module__}.{config_type.__qualname__}; import the module "
-                f"that holds its @register_telemetry_exporter(config_type={config_type.__name__}) function first"
+                f"no {kind.noun} is registered for {config_type.__module__}.{config_type.__qualname__}; import the "
+                f"module that holds its @{kind.decorator}(config_type={config_type.__name__}) function first"
             )
         )
 
@@ -371,7 +318,12 @@ class Registry:
         """Load every plugin and return a row for each type, and for each plugin that does not load, by type."""
         self._load_all()
         with self._lock:
-            claims = [claim for type_name in self._claims for claim in self._claims_of(type_name)]
+            claims = [
+                claim
+                for kind in KINDS
+                for type_name in self._claims[kind.name]
+                for claim in self._claims_of(type_name, kind)
+            ]
             failures = [
                 (entry_point, loaded) for entry_point, loaded in self._loaded.items() if loaded.error is not None
             ]
@@ -379,10 +331,10 @@ class Registry:
         rows += [_failed_row(entry_point, loaded) for entry_point, loaded in failures]
         return sorted(rows, key=lambda row: (row.type, row.package))
 
-    def known_types(self) -> list[str]:
+    def known_types(self, kind: ComponentKind = EXPORTER) -> list[str]:
         """Return the type names registered so far, sorted; loads nothing."""
         with self._lock:
-            return sorted(name for name, claims in self._claims.items() if claims)
+            return sorted(name for name, claims in self._claims[kind.name].items() if claims)
 
     def missing_own_types(self) -> list[OwnType]:
         """Return those of our own types whose distribution is not installed; loads nothing."""
@@ -394,7 +346,9 @@ class Registry:
     def preserved(self) -> Iterator["Registry"]:
         """Undo on leaving whatever is registered or loaded meanwhile; for tests."""
         with self._lock:
-            claims = {name: list(found) for name, found in self._claims.items()}
+            claims = {
+                kind: {name: list(found) for name, found in types.items()} for kind, types in self._claims.items()
+            }
             loaded, announced = dict(self._loaded), set(self._announced)
         try:
             yield self
@@ -404,16 +358,15 @@ class Registry:
                 self._metadata_cache = None
 
     def _add(self, new: Registration, *, is_loading: bool) -> None:
-        claims = self._claims.setdefault(new.type_name, [])
+        claims = self._claims[new.kind.name].setdefault(new.type_name, [])
         for position, old in enumerate(claims):
             if _is_same_module(old, new):
                 claims[position] = new
                 if old.build is not new.build:
                     logger.warning(
-                        "exporter type %r is registered again by module %s; the new one counts",
-                        new.type_name,
-                        new.module,
-                    )
+                        "%s type %r is registered again by module %s; the new one counts",
+                        new.kind.noun, new.type_name, new.module,
+                    )  # fmt: skip
                 return
         if not claims:
             claims.append(new)
@@ -423,7 +376,7 @@ class Registry:
         rivals = [] if new.is_ours else [claim for claim in claims if not claim.is_ours]
         if rivals and not is_loading:
             raise ValueError(
-                f"exporter type {new.type_name!r} is registered by {rivals[0].owner} already, "
+                f"{new.kind.noun} type {new.type_name!r} is registered by {rivals[0].owner} already, "
                 f"so {new.owner} cannot register it too; choose another name"
             )
         claims.append(new)
@@ -433,29 +386,31 @@ class Registry:
 
     def _announce_override(self, user: Registration) -> None:
         """Say once that a registration is used instead of ours of the same name."""
-        own = OWN_TYPES.get(user.type_name)
+        own = user.kind.own.get(user.type_name)
         with self._lock:
-            key = (user.type_name, user.module)
-            is_news = own is not None and key not in self._announced and self._has_own(user.type_name)
+            key = (user.kind.name, user.type_name, user.module)
+            is_news = own is not None and key not in self._announced and self._has_own(user.type_name, user.kind)
             if is_news:
                 self._announced.add(key)
         if is_news:
-            logger.info("exporter type %r: %s is used instead of the built-in one", user.type_name, user.owner)
+            logger.info(
+                "%s type %r: %s is used instead of the built-in one", user.kind.noun, user.type_name, user.owner
+            )
 
-    def _has_own(self, type_name: str) -> bool:
+    def _has_own(self, type_name: str, kind: ComponentKind) -> bool:
         named = self._metadata().by_name.get(type_name, [])
         return any(entry_point.distribution in _OWN_DISTRIBUTIONS for entry_point in named) or any(
-            claim.is_ours for claim in self._claims.get(type_name, [])
+            claim.is_ours for claim in self._claims[kind.name].get(type_name, [])
         )
 
-    def _claims_of(self, type_name: str) -> list[Registration]:
+    def _claims_of(self, type_name: str, kind: ComponentKind) -> list[Registration]:
         with self._lock:
-            claims = self._claims.get(type_name, [])
+            claims = self._claims[kind.name].get(type_name, [])
             claims[:] = [self._identified(claim) for claim in claims]
             return list(claims)
 
-    def _claim_by_class(self, config_type: type[TelemetryExporterBaseConfig]) -> Registration | None:
-        claims = self._claims_of(config_type.static_type())
+    def _claim_by_class(self, config_type: type[ComponentBaseConfig], kind: ComponentKind) -> Registration | None:
+        claims = self._claims_of(config_type.static_type(), kind)
         return next((claim for claim in claims if claim.config_type is config_type), None)
 
     def _identified(self, registration: Registration) -> Registration:
@@ -480,14 +435,14 @@ class Registry:
             self._metadata_cache = None
             return any(entry_point not in self._loaded for entry_point in self._metadata().entry_points)
 
-    def _load_named(self, type_name: str, *, with_ours: bool = False) -> None:
+    def _load_named(self, type_name: str, kind: ComponentKind, *, with_ours: bool = False) -> None:
         """Load the entry points whose name is the type; ours only if nobody else provides it."""
         named = self._metadata().by_name.get(type_name, [])
         others = [entry_point for entry_point in named if entry_point.distribution not in _OWN_DISTRIBUTIONS]
         ours = [entry_point for entry_point in named if entry_point.distribution in _OWN_DISTRIBUTIONS]
         for entry_point in others:
             self._load(entry_point)
-        if with_ours or not self._claims_of(type_name):
+        if with_ours or not self._claims_of(type_name, kind):
             for entry_point in ours:
                 self._load(entry_point)
 
@@ -520,7 +475,7 @@ class Registry:
             loaded.error = f"{type(error).__name__}: {error}".strip().removesuffix(":")
             loaded.missing_module = error.name if isinstance(error, ModuleNotFoundError) else None
             logger.warning(
-                "%s: plugin %r (%s) does not load, its exporters cannot be used: %s",
+                "%s: plugin %r (%s) does not load, what it provides cannot be used: %s",
                 entry_point.distribution, entry_point.name, entry_point.module, loaded.error,
             )  # fmt: skip
         else:
@@ -532,15 +487,20 @@ class Registry:
     def _adopt(self, module: ModuleType, entry_point: EntryPointRef) -> None:
         """Register what a module decorated when it was imported, if this registry does not hold it."""
         with self._lock:
-            known = {(claim.type_name, claim.module) for claims in self._claims.values() for claim in claims}
+            known = {
+                (kind, claim.type_name, claim.module)
+                for kind, types in self._claims.items()
+                for claims in types.values()
+                for claim in claims
+            }
         for value in list(vars(module).values()):
-            if not isinstance(value, RegisteredExporter) or not entry_point.provides(value.__module__):
+            if not isinstance(value, RegisteredComponent) or not entry_point.provides(value.__module__):
                 continue
-            if (value.type_name, value.__module__) not in known:
+            if (value.kind.name, value.type_name, value.__module__) not in known:
                 self.register(value)
 
     def _row(self, claim: Registration) -> Component:
-        claims = self._claims_of(claim.type_name)
+        claims = self._claims_of(claim.type_name, claim.kind)
         users = [other for other in claims if not other.is_ours]
         rivals = [owner for owner in _owners(users) if owner != claim.owner]
         reason = None
@@ -551,7 +511,7 @@ class Registry:
         return Component(
             package=claim.distribution or claim.module,
             version=claim.version,
-            kind="tracing",
+            kind=claim.kind.name,
             type=claim.type_name,
             description=claim.description,
             loads=True,
@@ -559,24 +519,24 @@ class Registry:
             registration=claim,
         )
 
-    def _unknown_type(self, type_name: str) -> Problem:
+    def _unknown_type(self, type_name: str, kind: ComponentKind) -> Problem:
         with self._lock:
             failures = [(ref, loaded) for ref, loaded in self._loaded.items() if loaded.error is not None]
         for entry_point, loaded in failures:
             if entry_point.name == type_name:
-                return _not_loading(type_name, entry_point, loaded)
-        known = self.known_types()
-        installed = [*known, *(ref.name for ref, _ in failures)]
-        own = OWN_TYPES.get(type_name)
-        if own is not None:
+                return _not_loading(type_name, kind, entry_point, loaded)
+        known = self.known_types(kind)
+        listed = ", ".join(known) or "none"
+        if type_name in kind.own:
             message = (
-                f"exporter type {type_name!r} is not installed (known: {', '.join(known) or 'none'}); "
+                f"{kind.noun} type {type_name!r} is not installed (known: {listed}); "
                 f"install it: {install_command(type_name)}"
             )
         else:
+            meant = _meant(type_name, kind, [*known, *(ref.name for ref, _ in failures)])
             message = (
-                f"no exporter of type {type_name!r}{_meant(type_name, installed)} Known: {', '.join(known) or 'none'}. "
-                "An exporter of your own must be registered by a module that is imported: name it under plugins:"
+                f"no {kind.noun} of type {type_name!r}{meant} Known: {listed}. {kind.article.capitalize()} {kind.noun} "
+                "of your own must be registered by a module that is imported: name it under plugins:"
             )
         notes = [
             f"{entry_point.distribution} does not load, so its types are not known: {loaded.error}"
@@ -586,12 +546,12 @@ class Registry:
 
 
 def register_telemetry_exporter(
-    *, config_type: type[ConfigT]
-) -> "Callable[[Callable[[ConfigT, Builder], AsyncIterator[Any]]], RegisteredExporter[ConfigT]]":
+    *, config_type: type[ExporterConfigT]
+) -> "Callable[[_Function[ExporterConfigT]], RegisteredComponent[ExporterConfigT, BaseExporter]]":
     """Register an async generator function that builds the exporter of a configuration class.
 
     The function takes `(config, builder)` and yields exactly one exporter; what it does after the `yield` runs at
-    teardown. Imports that cost time belong inside it. It stays callable: see `RegisteredExporter`.
+    teardown. Imports that cost time belong inside it. It stays callable: see `RegisteredComponent`.
 
     Registering a type again from the same module replaces it, with a warning; a type that this project ships can be
     registered by anybody, whose registration is then used instead.
@@ -601,27 +561,18 @@ def register_telemetry_exporter(
             function.
         ValueError: Another module has registered the type.
     """
-    given: object = config_type
-    if not (isinstance(given, type) and issubclass(given, TelemetryExporterBaseConfig)):
-        raise TypeError(f"config_type must be a subclass of TelemetryExporterBaseConfig, got {config_type!r}")
-    if config_type.is_abstract():
-        raise TypeError(
-            f"{config_type.__qualname__} has no name and cannot be registered; "
-            f'write class {config_type.__name__}(…, name="…")'
-        )
+    return registering(config_type, EXPORTER, default_registry.register)
 
-    def decorate(function: "Callable[[ConfigT, Builder], AsyncIterator[Any]]") -> RegisteredExporter[ConfigT]:
-        if not inspect.isasyncgenfunction(function):
-            name = getattr(function, "__qualname__", repr(function))
-            raise TypeError(
-                f"{name} is not an async generator function; write `async def {name}(config, builder):` "
-                "and `yield` the exporter"
-            )
-        exporter = RegisteredExporter(function, config_type)
-        default_registry.register(exporter)
-        return exporter
 
-    return decorate
+def register_telemetry_processor(
+    *, config_type: type[ProcessorConfigT]
+) -> "Callable[[_Function[ProcessorConfigT]], RegisteredComponent[ProcessorConfigT, Processor[Any, Any]]]":
+    """Register an async generator function that builds the processor of a configuration class.
+
+    As `register_telemetry_exporter`, also in what it raises: the function takes `(config, builder)` and yields exactly one
+    `Processor`. It runs once for each exporter that the processor is configured for, on that exporter's event loop.
+    """
+    return registering(config_type, PROCESSOR, default_registry.register)
 
 
 default_registry = Registry()
@@ -635,14 +586,71 @@ components = default_registry.components
 missing_own_types = default_registry.missing_own_types
 
 
-def _registration(exporter: RegisteredExporter[Any], entry_point: EntryPointRef | None) -> Registration:
-    config_type = exporter.config_type
-    function = exporter.__wrapped__
-    documentation = config_type.__doc__ or exporter.__doc__ or ""
+def exporter_entry(
+    config: TelemetryExporterBaseConfig,
+    *,
+    name: str | None = None,
+    required: bool = False,
+    delivery: DeliveryConfig | None = None,
+    processors: Sequence[TelemetryProcessorBaseConfig] = (),
+) -> ExporterEntry:
+    """One exporter for `Telemetry`, with what a workflow file would say in its entry beside its own settings.
+
+    Args:
+        config: Its settings.
+        name: What it is called; unless given, after its type.
+        required: Whether nothing starts if it cannot.
+        delivery: How its items get to the backend.
+        processors: What its items pass first.
+
+    Raises:
+        ConfigurationError: Something is no config, or its class is not registered.
+    """
+    given: object = config
+    if not isinstance(given, TelemetryExporterBaseConfig):
+        raise ConfigurationError(
+            Problem(f"{given!r} is no exporter config; expected an instance of a TelemetryExporterBaseConfig")
+        )
+    registration = registration_of(config)
+    return ExporterEntry(
+        name or config.type,
+        config,
+        registration,
+        required,
+        delivery,
+        processor_entries(processors, name or config.type),
+    )
+
+
+def processor_entries(
+    configs: Sequence[TelemetryProcessorBaseConfig], owner: str | None = None
+) -> tuple[ProcessorEntry, ...]:
+    """Entries for the configs of processors, of the exporter `owner` or of all.
+
+    Raises:
+        ConfigurationError: Something is no config, or its class is not registered.
+    """
+    entries = []
+    for index, config in enumerate(configs):
+        given: object = config
+        if not isinstance(given, TelemetryProcessorBaseConfig):
+            raise ConfigurationError(
+                Problem(f"{given!r} is no processor config; expected an instance of a TelemetryProcessorBaseConfig")
+            )
+        path = f"processors[{index}]" if owner is None else f"{owner}.processors[{index}]"
+        entries.append(ProcessorEntry(config, registration_of(config), path))
+    return tuple(entries)
+
+
+def _registration(component: RegisteredComponent[Any, Any], entry_point: EntryPointRef | None) -> Registration:
+    config_type = component.config_type
+    function = component.__wrapped__
+    documentation = config_type.__doc__ or component.__doc__ or ""
     return Registration(
-        type_name=exporter.type_name,
+        kind=component.kind,
+        type_name=component.type_name,
         config_type=config_type,
-        build=exporter,
+        build=component,
         module=function.__module__,
         source=function.__code__.co_filename,
         distribution=None if entry_point is None else entry_point.distribution,
@@ -651,15 +659,17 @@ def _registration(exporter: RegisteredExporter[Any], entry_point: EntryPointRef 
     )
 
 
-def _not_loading(type_name: str, entry_point: EntryPointRef, loaded: _Loaded) -> Problem:
+def _not_loading(type_name: str, kind: ComponentKind, entry_point: EntryPointRef, loaded: _Loaded) -> Problem:
     remedy = f"repair, update or uninstall {entry_point.distribution}"
-    if type_name in OWN_TYPES and loaded.missing_module is not None:
+    if type_name in kind.own and loaded.missing_module is not None:
         remedy = f"install what it needs: {install_command(type_name)}"
-    return Problem(f"exporter type {type_name!r} of {entry_point.distribution} does not load: {loaded.error}; {remedy}")
+    return Problem(
+        f"{kind.noun} type {type_name!r} of {entry_point.distribution} does not load: {loaded.error}; {remedy}"
+    )
 
 
-def _meant(type_name: str, installed: list[str]) -> str:
-    meant = closest(type_name, {*installed, *OWN_TYPES})
+def _meant(type_name: str, kind: ComponentKind, installed: list[str]) -> str:
+    meant = closest(type_name, {*installed, *kind.own})
     if meant is None:
         return "."
     return f", did you mean {meant!r}?" + (
@@ -668,11 +678,12 @@ def _meant(type_name: str, installed: list[str]) -> str:
 
 
 def _failed_row(entry_point: EntryPointRef, loaded: _Loaded) -> Component:
-    own = OWN_TYPES.get(entry_point.name)
+    kind = next((kind for kind in KINDS if entry_point.name in kind.own), EXPORTER)  # what it would register: unknown
+    own = kind.own.get(entry_point.name)
     return Component(
         package=entry_point.distribution,
         version=entry_point.version,
-        kind="tracing",
+        kind=kind.name,
         type=entry_point.name,
         description="" if own is None else own.description,
         loads=False,

@@ -1,4 +1,4 @@
-"""The front door for exporter authors: everything a plugin needs, from one place.
+"""The front door for authors of exporters and processors: everything a plugin needs, from one place.
 
 from nat.plugin_api import RawExporter, TelemetryExporterBaseConfig, register_telemetry_exporter
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         DeliveryConfigMixin,
         TelemetryExporterBaseConfig,
     )
+    from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
     from nat.observability.delivery.errors import (
         ItemTooLargeError,
         PartialExportError,
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
     from nat.observability.processor.callback_processor import CallbackProcessor
     from nat.observability.processor.intermediate_step_serializer import IntermediateStepSerializer
     from nat.observability.processor.processor import Processor
-    from nat.observability.registry import register_telemetry_exporter
+    from nat.observability.registry import register_telemetry_exporter, register_telemetry_processor
 
 _HOMES = {
     "Builder": "nat.builder.builder",
     "Context": "nat.builder.context",
     "ContextState": "nat.builder.context",
     "register_telemetry_exporter": "nat.observability.registry",
+    "register_telemetry_processor": "nat.observability.registry",
     "IntermediateStep": "nat.data_models.intermediate_step",
     "IntermediateStepPayload": "nat.data_models.intermediate_step",
     "IntermediateStepType": "nat.data_models.intermediate_step",
@@ -48,6 +50,7 @@ _HOMES = {
     "BatchConfigMixin": "nat.data_models.telemetry_exporter",
     "DeliveryConfigMixin": "nat.data_models.telemetry_exporter",
     "TelemetryExporterBaseConfig": "nat.data_models.telemetry_exporter",
+    "TelemetryProcessorBaseConfig": "nat.data_models.telemetry_processor",
     "ItemTooLargeError": "nat.observability.delivery.errors",
     "PartialExportError": "nat.observability.delivery.errors",
     "PermanentExportError": "nat.observability.delivery.errors",
@@ -90,8 +93,10 @@ __all__ = [
     "SpanStatus",
     "SpanStatusCode",
     "TelemetryExporterBaseConfig",
+    "TelemetryProcessorBaseConfig",
     "TransientExportError",
     "register_telemetry_exporter",
+    "register_telemetry_processor",
 ]
 
 

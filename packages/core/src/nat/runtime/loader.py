@@ -1,20 +1,31 @@
 """Loader: a workflow file as a checked configuration, or everything that is wrong with it."""
 
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from nat.data_models.component_config import ComponentBaseConfig, unknown_key
 from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.masking import masked
 from nat.data_models.suggestion import closest
-from nat.data_models.telemetry_exporter import RESERVED_KEYS, TelemetryExporterBaseConfig, unknown_key
-from nat.observability.registry import ExporterEntry, Registration, Registry, default_registry
+from nat.data_models.telemetry_exporter import RESERVED_KEYS, TelemetryExporterBaseConfig
+from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
+from nat.observability.component import EXPORTER, PROCESSOR, ComponentKind
+from nat.observability.registry import (
+    PROCESSOR_TIMEOUT_S,
+    ExporterEntry,
+    ProcessorEntry,
+    Registration,
+    Registry,
+    default_registry,
+)
 from nat.observability.status_file import resolve_status_directory
 from nat.runtime.document import Document, dotted
 from nat.runtime.entrypoint import CannotImportError, find_callable, import_code, put_on_path, split_entrypoint
@@ -28,7 +39,7 @@ logger = logging.getLogger("nat.observability.configuration")
 Entrypoint = Literal["required", "optional", "unused"]
 
 _TRACING: Path = ("general", "telemetry", "tracing")
-_OWN_KEYS = ("enabled", "required", "delivery")  # those of RESERVED_KEYS that do something
+_OWN_KEYS = ("enabled", "required", "delivery", "processors")  # those of RESERVED_KEYS that do something
 _AGENT_SECTIONS = frozenset(
     {"authentication", "embedders", "eval", "function_groups", "functions", "llms", "memory", "middleware",
      "object_stores", "optimizer", "retrievers", "ttc_strategies"}
@@ -160,7 +171,7 @@ class _Loading:
 
     def _read_telemetry(self, sections: Mapping[str, Any]) -> dict[str, Any]:
         general = self._mapping(sections.get("general"), _TRACING[:1], ("telemetry",))
-        known = ("tracing", "delivery", "status_directory")
+        known = ("tracing", "delivery", "processors", "status_directory")
         return self._mapping(general.get("telemetry"), _TRACING[:2], known, _about_telemetry)
 
     def _read_status_directory(self, telemetry: Mapping[str, Any]) -> FilePath | None:
@@ -229,12 +240,17 @@ class _Loading:
 
     def _read_exporters(self, telemetry: Mapping[str, Any]) -> list[ExporterEntry]:
         general_delivery = self._delivery = self._read_delivery(telemetry, _TRACING[:2])
+        general_processors = self._read_processors(telemetry, _TRACING[:2])
         tracing = telemetry.get("tracing")
         if tracing is not None and not isinstance(tracing, dict):
             self._add(_TRACING, f"expected a mapping of names to exporters, got {_shown(tracing)}")
             return []
         entries = [self._read_exporter(name, entry, general_delivery) for name, entry in (tracing or {}).items()]
-        return [entry for entry in entries if entry is not None]
+        return [
+            replace(entry, processors=(*general_processors, *entry.processors))
+            for entry in entries
+            if entry is not None
+        ]
 
     def _read_delivery(self, section: Mapping[str, Any], path: Path) -> DeliveryConfig | None:
         """Return the `delivery:` block of a section, None if it has none or a wrong one."""
@@ -280,29 +296,64 @@ class _Loading:
             )
         if delivery is not None and general is not None:
             delivery = delivery.over(general)
-        registration = self._resolve(entry, path)
+        processors = self._read_processors(entry, path)
+        registration = self._resolve(entry, path, EXPORTER)
         if registration is None:
             return None
-        settings = {key: value for key, value in entry.items() if key not in RESERVED_KEYS and key != "_type"}
-        config = self._validate(registration.config_type, settings, path)
-        return None if config is None else ExporterEntry(name, config, registration, is_required, delivery or general)
+        config = self._validate(registration.config_type, entry, path)
+        if not isinstance(config, TelemetryExporterBaseConfig):
+            return None
+        return ExporterEntry(name, config, registration, is_required, delivery or general, tuple(processors))
 
-    def _resolve(self, entry: dict[str, Any], path: Path) -> Registration | None:
+    def _read_processors(self, section: Mapping[str, Any], path: Path) -> list[ProcessorEntry]:
+        """Return what the `processors:` list of a section says, without items that are switched off or wrong."""
+        items = section.get("processors")
+        path = (*path, "processors")
+        if items is None:
+            return []
+        if not isinstance(items, list):
+            self._add(path, f"expected a list of processors, each a mapping with _type, got {_shown(items)}")
+            return []
+        processors = [self._read_processor(item, (*path, index)) for index, item in enumerate(items)]
+        return [processor for processor in processors if processor is not None]
+
+    def _read_processor(self, item: Any, path: Path) -> ProcessorEntry | None:
+        if not isinstance(item, dict):
+            self._add(path, f"expected a mapping with _type and the processor's settings, got {_shown(item)}")
+            return None
+        if not self._flag(item, (*path, "enabled"), default=True):
+            self._ignored.add(path)
+            return None
+        timeout_s = self._seconds(item, (*path, "timeout"), default=PROCESSOR_TIMEOUT_S)
+        registration = self._resolve(item, path, PROCESSOR)
+        if registration is None:
+            return None
+        config = self._validate(registration.config_type, item, path)
+        if not isinstance(config, TelemetryProcessorBaseConfig):
+            return None
+        return ProcessorEntry(config, registration, dotted(path), timeout_s)
+
+    def _resolve(self, entry: dict[str, Any], path: Path, kind: ComponentKind) -> Registration | None:
         type_name = entry.get("_type")
         if not isinstance(type_name, str) or not type_name:
             got = "" if type_name is None else f", got {_shown(type_name)}"
-            self._add((*path, "_type"), f"expected the type of the exporter, as `_type: console`{got}")
+            example = "" if kind is PROCESSOR else ", as `_type: console`"
+            self._add((*path, "_type"), f"expected the type of the {kind.noun}{example}{got}")
             return None
         try:
-            return self._registry.resolve(type_name)
+            return self._registry.resolve(type_name, kind)
         except ConfigurationError as error:
             for problem in error.problems:
                 self._add((*path, "_type"), problem.message, problem.details)
             return None
 
     def _validate(
-        self, config_type: type[TelemetryExporterBaseConfig], settings: dict[str, Any], path: Path
-    ) -> TelemetryExporterBaseConfig | None:
+        self, config_type: type[ComponentBaseConfig], entry: dict[str, Any], path: Path
+    ) -> ComponentBaseConfig | None:
+        """Return the configuration object of an entry, without the keys that the toolkit takes itself."""
+        settings = {
+            key: value for key, value in entry.items() if key not in config_type.reserved_keys and key != "_type"
+        }
         empty = self._empty_secrets(config_type, settings, path)
         try:
             config = config_type.model_validate(settings)
@@ -314,7 +365,7 @@ class _Loading:
         return None if empty else config
 
     def _empty_secrets(
-        self, config_type: type[TelemetryExporterBaseConfig], settings: Mapping[str, Any], path: Path
+        self, config_type: type[ComponentBaseConfig], settings: Mapping[str, Any], path: Path
     ) -> set[str]:
         """Report required secrets that variables left empty, and return their keys."""
         found: set[str] = set()
@@ -334,7 +385,7 @@ class _Loading:
             f"the environment variable {name} is {'not set' if name in unset else 'empty'}" for name in names
         )
 
-    def _said(self, line: Any, config_type: type[TelemetryExporterBaseConfig], path: Path) -> str:
+    def _said(self, line: Any, config_type: type[ComponentBaseConfig], path: Path) -> str:
         """Return one error of pydantic in our words."""
         place: Path = tuple(line["loc"])
         if line["type"] == "missing":
@@ -387,6 +438,17 @@ class _Loading:
         self._add(path, f"expected true or false, got {_shown(value)}")
         return default
 
+    def _seconds(self, entry: Mapping[str, Any], path: Path, *, default: float) -> float:
+        value = entry.get(str(path[-1]), default)
+        try:
+            seconds = math.nan if isinstance(value, bool) else float(value)  # text comes from a variable
+        except (TypeError, ValueError):
+            seconds = math.nan
+        if 0 < seconds < math.inf:
+            return seconds
+        self._add(path, f"expected a number of seconds above 0, got {_shown(value)}")
+        return default
+
     def _add(self, path: Path, message: str, details: str | None = None) -> None:
         self._problems.append(self._document.problem(path, message, details))
 
@@ -436,7 +498,7 @@ def _about_telemetry(key: str) -> str | None:
     return "is not supported: logging is left to Python's own logging module; remove this section"
 
 
-def _about_field(config_type: type[TelemetryExporterBaseConfig], place: Path) -> str:
+def _about_field(config_type: type[ComponentBaseConfig], place: Path) -> str:
     field_info = config_type.model_fields.get(str(place[0])) if len(place) == 1 else None
     if field_info is None or not field_info.description:
         return "a value"

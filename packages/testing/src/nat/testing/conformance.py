@@ -663,7 +663,9 @@ class ExporterConformance:
         return resolve(self.exporter_type)
 
     def _config(self, **more: Any) -> TelemetryExporterBaseConfig:
-        return self._registration().config_type(**{**self.settings(), **more})
+        config = self._registration().config_type(**{**self.settings(), **more})
+        assert isinstance(config, TelemetryExporterBaseConfig)
+        return config
 
     def _watch(self, prepare: Prepare | None = None) -> Watch:
         return Watch(self._registration(), prepare)

@@ -1,4 +1,4 @@
-"""`nat info`: which exporters are installed, and what settings each has."""
+"""`nat info`: which exporters and processors are installed, and what settings each has."""
 
 import logging
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _KINDS = ("tracing", "processing")
 
 @click.group()
 def info() -> None:
-    """Show installed exporters and their settings."""
+    """Show installed exporters and processors, and their settings."""
 
 
 @info.command(short_help="List what is installed.")
@@ -62,6 +62,20 @@ def exporter(type_name: str) -> None:
 
     require_own_environment()
     click.echo("\n".join(describe_settings(resolve(type_name))))
+
+
+@info.command(short_help="Show the settings of one processor.")
+@click.argument("type_name", metavar="TYPE")
+@debug_option
+def processor(type_name: str) -> None:
+    """Show the settings of the processor TYPE: what they mean, their types and defaults, and an example."""
+    from nat.cli.environment import require_own_environment
+    from nat.cli.settings import describe_settings
+    from nat.observability.component import PROCESSOR
+    from nat.observability.registry import resolve
+
+    require_own_environment()
+    click.echo("\n".join(describe_settings(resolve(type_name, PROCESSOR))))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any, Literal, Protocol
 
+from nat.observability.delivery.front import Front
 from nat.observability.delivery.intake import Load, item_bytes
 from nat.observability.delivery.metrics import LaneMetrics
 from nat.observability.delivery.options import DeliveryOptions
@@ -20,7 +21,7 @@ from nat.observability.delivery.sizes import size_of, truncated
 from nat.observability.events import CapturedStep, Run, report_nothing
 from nat.observability.ledger import Ledger
 from nat.observability.noise import Noise, is_ours, raised
-from nat.observability.pipeline import Envelope, Pipeline, halves_of, items_of
+from nat.observability.pipeline import Envelope, Outlet, Pipeline, halves_of, items_of
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import describe
 from nat.observability.step_models import to_intermediate_step
@@ -110,6 +111,7 @@ class Lane:
         name: Of the exporter, for messages.
         exporter: The configured exporter.
         options: How it is delivered to.
+        front: Its configured processors, if there are any.
         is_solo: Items go to the exporter itself and not to a copy for each run: user code started it.
         shown: Makes what may be shown of an error's message; by default all of it may.
     """
@@ -120,6 +122,7 @@ class Lane:
         exporter: LaneExporter,
         options: DeliveryOptions,
         *,
+        front: Front | None = None,
         ledger: Ledger | None = None,
         is_solo: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -130,6 +133,7 @@ class Lane:
         self.ledger = ledger or Ledger()
         self.metrics = LaneMetrics()
         self._exporter = exporter
+        self._front = front
         self._options = options
         self._item_limit_bytes = options.item_limit_bytes
         self._is_solo = is_solo
@@ -246,7 +250,11 @@ class Lane:
         pipeline = self._exporter.pipeline
         if pipeline is not None:
             pipeline.connect(self)
-            self._takes_captured = pipeline.is_empty and self._exporter.sends_captured and self._may_send_captured()
+            has_processors = self._front is not None or not pipeline.is_empty
+            self._takes_captured = not has_processors and self._exporter.sends_captured and self._may_send_captured()
+        if self._front is not None:
+            is_counted = not self._accepts_on_submit
+            self._front.open(self.ledger, is_counted=is_counted, wake=self._wake.set, is_ready=self.is_ready)
         self._worker = self._loop.create_task(self._work(), name=f"nat lane {self.name}", context=self._context)
         self._wake.set()
 
@@ -326,6 +334,9 @@ class Lane:
         try:
             async with asyncio.timeout(timeout_s):
                 await self.flush()
+                if self._front is not None:
+                    await self._front.pipeline.shut_down()
+                    await self.flush()  # what its processors have given
                 self._is_flushing_copies = True
                 for state in list(self._runs.values()):
                     self._end_run(state)
@@ -385,6 +396,7 @@ class Lane:
         """Forget everything that is on its way, and let go of the spool; returns how many accepted items are lost."""
         pipeline = self._exporter.pipeline
         count = 0 if pipeline is None else pipeline.disconnect(self)
+        count += 0 if self._front is None else self._front.discard()
         if not self._accepts_on_submit:
             count += sum(item is not None for item, _ in self._taking)
             for entries in self._inbox:
@@ -411,7 +423,7 @@ class Lane:
         while not self._is_aborted:
             await self._wake.wait()
             self._wake.clear()
-            while (self._inbox or self._resumed or self._submitted) and not self._is_aborted:
+            while (self._inbox or self._has_resumed()) and not self._is_aborted:
                 await self._go_on_with_resumed()
                 while self._is_behind():
                     self._sender.has_room.clear()
@@ -473,13 +485,19 @@ class Lane:
     async def _go_on_with_resumed(self) -> None:
         """Take on what processors gave by themselves, and what code outside any run submitted."""
         pipeline = self._exporter.pipeline
-        while (self._resumed or self._submitted) and not self._is_aborted:
+        while self._has_resumed() and not self._is_aborted:
+            if self._front is not None and self._front.resumed:
+                await self._pass_front(self._front, *self._front.resumed.popleft(), None)
+                continue
             if self._resumed:
                 envelope, index = self._resumed.popleft()
             else:
                 envelope, index = self._submitted.popleft(), 0
             if pipeline is not None:
-                await self._feed(pipeline, envelope, index)
+                await self._feed(pipeline, envelope, index, self)
+
+    def _has_resumed(self) -> bool:
+        return bool(self._resumed or self._submitted or (self._front is not None and self._front.resumed))
 
     async def _take(self, entries: Sequence[Entry]) -> None:
         """Take one batch of entries: run by run, each run's items in their order."""
@@ -488,7 +506,8 @@ class Lane:
             by_run.setdefault(entry[1], []).append(entry)
         self._taking.extend(chain.from_iterable(by_run.values()))
         pipeline = self._exporter.pipeline
-        runs_foreign_code = self._exporter.has_own_export or pipeline is None or not pipeline.is_empty
+        has_processors = self._front is not None or (pipeline is not None and not pipeline.is_empty)
+        runs_foreign_code = self._exporter.has_own_export or pipeline is None or has_processors
         for run, run_entries in by_run.items():
             if self._is_aborted:
                 return
@@ -532,8 +551,7 @@ class Lane:
 
     async def _feed_next(self, count: int, state: _RunInLane | None) -> None:
         """Take the next `count` entries, all of one run, into the pipeline."""
-        pipeline = self._exporter.pipeline
-        has_own_export = self._exporter.has_own_export
+        front = self._front
         for _ in range(count):
             if self._is_aborted:
                 return  # a processor has swallowed the cancellation
@@ -550,10 +568,25 @@ class Lane:
                 self._noise.warn("describe", "%s: an item cannot be described (%s) and is lost", self.name, raised(exc))
                 self._reject_entries(1)
                 continue
-            if has_own_export or pipeline is None:
-                await self._export(value, run, state)
+            if front is None:
+                await self._go_in(value, run, state)
             else:
-                await self._feed(pipeline, Envelope(value, run), 0)
+                await self._pass_front(front, Envelope(value, run), 0, state)
+
+    async def _pass_front(self, front: Front, envelope: Envelope, index: int, state: _RunInLane | None) -> None:
+        """Take one item through the configured processors, from that index on, and what they pass on to the exporter."""
+        await self._feed(front.pipeline, envelope, index, front)
+        while front.past and not self._is_aborted:
+            passed = front.past.popleft()
+            await self._go_in(passed.value, passed.run, state)
+
+    async def _go_in(self, value: Any, run: Run | None, state: _RunInLane | None) -> None:
+        """Take one item to the exporter: to its own `export`, or into its pipeline."""
+        pipeline = self._exporter.pipeline
+        if self._exporter.has_own_export or pipeline is None:
+            await self._export(value, run, state)
+        else:
+            await self._feed(pipeline, Envelope(value, run), 0, self)
 
     def _lose_next(self, count: int) -> None:
         entries = [self._taking.popleft() for _ in range(count)]
@@ -563,7 +596,7 @@ class Lane:
         if not self._accepts_on_submit:
             self.ledger.reject(count)
 
-    async def _export(self, value: Any, run: Run, state: _RunInLane | None) -> None:
+    async def _export(self, value: Any, run: Run | None, state: _RunInLane | None) -> None:
         """Pass one item to the exporter's own `export`, and what that submits into the pipeline."""
         exporter = self._exporter if state is None else state.exporter
         pipeline = self._exporter.pipeline
@@ -590,20 +623,21 @@ class Lane:
         while self._exported and not self._is_aborted:
             envelope = self._exported.popleft()
             envelope.run = run
-            await self._feed(pipeline, envelope, 0)
+            await self._feed(pipeline, envelope, 0, self)
 
-    async def _feed(self, pipeline: Pipeline, envelope: Envelope, index: int) -> None:
-        self._feeding = envelope
+    async def _feed(self, pipeline: Pipeline, envelope: Envelope, index: int, outlet: Outlet) -> None:
+        is_counted = outlet is self or not self._accepts_on_submit
+        self._feeding = envelope if is_counted else None
         is_measured = not pipeline.is_empty
         began = self._clock() if is_measured else 0.0
         try:
-            await pipeline.feed(envelope, self, index)
+            await pipeline.feed(envelope, outlet, index)
             if is_measured:
                 self.metrics.processor_time.record(self._clock() - began)
         except asyncio.CancelledError:
             if self._is_aborted:
                 raise  # counted with everything else that is on its way
-            self.ledger.drop("processor_error", envelope.count)
+            outlet.drop("processor_error", envelope.count)
         self._feeding = None
 
     # -- what the pipeline needs: its outlet ---------------------------------------------------------------------------
