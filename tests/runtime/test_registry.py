@@ -339,7 +339,7 @@ def test_unknown_type_names_the_closest_and_what_to_do() -> None:
     assert "must be registered by a module that is imported: name it under plugins:" in message
 
 
-@pytest.mark.parametrize("type_name", ["langfuse", "phoenix", "catalyst"])
+@pytest.mark.parametrize("type_name", ["weave", "phoenix", "catalyst"])
 def test_own_type_that_is_not_installed_gives_the_command(type_name: str) -> None:
     """D1, S198: using a type of ours without its extra says what to install."""
     with pytest.raises(ConfigurationError, match=re.escape(f"install it: {install_command(type_name)}")):
