@@ -11,6 +11,8 @@ ROOT_PARENT_ID = "root"
 class IntermediateStepCategory(StrEnum):
     """What a step does, whichever part of its life an event reports."""
 
+    __hash__ = str.__hash__  # an enumeration's own is slow
+
     LLM = "LLM"
     TOOL = "TOOL"
     WORKFLOW = "WORKFLOW"
@@ -78,3 +80,5 @@ class IntermediateStepType(StrEnum):
     GUARDRAIL_END = "GUARDRAIL_END"
     EVALUATOR_START = "EVALUATOR_START"
     EVALUATOR_END = "EVALUATOR_END"
+
+    __hash__ = str.__hash__  # an enumeration's own is slow

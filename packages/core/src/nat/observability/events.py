@@ -111,9 +111,11 @@ class Run:
         session_id, user_id, tags, metadata: As given at its start.
         context: The `contextvars` context captured at its start.
         has_ended: Set once, by the thread that ends it.
+        attributes: What all of its spans say of it; made where the first one is described.
     """
 
     __slots__ = (
+        "attributes",
         "context",
         "has_ended",
         "metadata",
@@ -148,6 +150,7 @@ class Run:
         self.metadata = metadata
         self.context: contextvars.Context | None = None
         self.has_ended = False
+        self.attributes: dict[str, str] | None = None
 
 
 class CapturedStep:

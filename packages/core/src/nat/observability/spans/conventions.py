@@ -82,7 +82,11 @@ KIND_OF_CATEGORY: dict[IntermediateStepCategory, str] = {
     IntermediateStepCategory.EVALUATOR: SpanKind.EVALUATOR.value,
 }
 
-TEXT_OF_EVENT_TYPE = {event_type: event_type.value for event_type in IntermediateStepType}
+KIND_AND_TYPE = {
+    event_type: {SPAN_KIND: KIND_OF_CATEGORY[event_type.category], NAT_EVENT_TYPE: event_type.value}
+    for event_type in IntermediateStepType
+}
+"""The attributes that a span has for the type of its first event."""
 
 # In the order of `events.Usage`. Sums over several calls have names of our own: under OpenInference's they would be
 # counted twice.

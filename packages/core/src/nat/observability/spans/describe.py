@@ -17,13 +17,14 @@ never ended is an ERROR too: its `error.type` is `incomplete`, and `nat.span.inc
 """  # noqa: E501  (a table row is one line)
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel
 
 from nat.data_models.intermediate_step import IntermediateStepCategory, IntermediateStepState
 from nat.data_models.span import Span, SpanContext, SpanEvent, SpanStatus, SpanStatusCode
-from nat.observability.events import CapturedError, CapturedStep, Usage
+from nat.observability.events import CapturedError, CapturedStep, Run, Usage
 from nat.observability.snapshot import Snapshot, clean, encode, restore, snapshot, text
 from nat.observability.spans import conventions as names
 from nat.observability.spans.capture import CapturedSpan
@@ -69,6 +70,7 @@ _KNOWN_FIELDS: dict[IntermediateStepCategory, Mapping[str, tuple[str, type]]] = 
         "description": (names.TOOL_DESCRIPTION, str),
     },
 }
+_SMALL_BYTES = 512  # of metadata that is read only once
 _NONE_KNOWN: Mapping[str, tuple[str, type]] = {}
 
 _EVALUATION_TEXTS = (
@@ -143,41 +145,39 @@ def describe(captured: CapturedSpan) -> Span:
 
 
 def _describe(captured: CapturedSpan) -> Description:
-    start = captured.start
-    end = captured.end
+    start, end, run = captured.start, captured.end, captured.run
     category = start.event_type.category
     start_ns = _start_ns(start)
-    end_ns = max(captured.end_ns, start_ns)
-    given = end.input if start.input is None and end is not None else start.input
-    output = end.output if end is not None else None
-    attributes: _Attributes = {}
-    _put_identity(attributes, captured, category)
+    given, output = start.input, None
+    usage, error = start.usage, None
+    if end is not None:
+        given = end.input if given is None else given
+        output, error = end.output, end.error
+        usage = usage if end.usage is None else end.usage
+    attributes = _identity(start, run, category)
     if given is not None:
         _put_value(attributes, names.INPUT_VALUE, names.INPUT_MIME_TYPE, given)
     if output is not None:
         _put_value(attributes, names.OUTPUT_VALUE, names.OUTPUT_MIME_TYPE, output)
     _put_metadata(attributes, captured, category, given, output)
-    usage = start.usage if end is None or end.usage is None else end.usage
     if usage is not None:
         _put_usage(attributes, usage, category)
     if captured.chunk_count:
         _put_chunks(attributes, captured, start_ns)
     message, exception = None, None
-    if end is None or end.error is not None:
-        message, exception = _failure(attributes, None if end is None else end.error)
-    for step in (start, end) if end is not start else (start,):
-        if step is not None and step.extra is not None:
-            attributes[names.NAT_DATA] = _json(_merged(start.extra, step.extra))
-        if step is not None and step.attributes is not None:
-            _put_own(attributes, step.attributes)
+    if error is not None or end is None:
+        message, exception = _failure(attributes, error)
+    _put_extra(attributes, start)
+    if end is not None and end is not start:
+        _put_extra(attributes, end, start)
     name = start.name or (end.name if end is not None else None)
     return Description(
-        captured.trace_id,
+        run.trace_id,
         captured.span_id,
         captured.parent_span_id,
         _str(name) if name else category.value,
         start_ns,
-        end_ns,
+        max(captured.end_ns, start_ns),
         exception is not None,
         message,
         attributes,
@@ -211,18 +211,13 @@ def _start_ns(start: CapturedStep) -> int:
     return start.time_ns
 
 
-def _put_identity(attributes: _Attributes, captured: CapturedSpan, category: IntermediateStepCategory) -> None:
-    start = captured.start
-    run = captured.run
-    attributes[names.SPAN_KIND] = names.KIND_OF_CATEGORY[category]
-    attributes[names.NAT_EVENT_TYPE] = names.TEXT_OF_EVENT_TYPE[start.event_type]
+def _identity(start: CapturedStep, run: Run, category: IntermediateStepCategory) -> _Attributes:
+    """What a span says of itself and of its run."""
+    attributes: _Attributes = dict(names.KIND_AND_TYPE[start.event_type])
     attributes[names.NAT_STEP_ID] = _str(start.step_id)
-    if run.name:
-        attributes[names.NAT_WORKFLOW_NAME] = _str(run.name)
-    if run.session_id:
-        attributes[names.SESSION_ID] = _str(run.session_id)
-    if run.user_id:
-        attributes[names.USER_ID] = _str(run.user_id)
+    if run.attributes is None:
+        run.attributes = _run_attributes(run)
+    attributes.update(run.attributes)
     if start.framework:
         attributes[names.NAT_FRAMEWORK] = _str(start.framework)
     if start.function is not None and start.function.name != "root":
@@ -232,11 +227,21 @@ def _put_identity(attributes: _Attributes, captured: CapturedSpan, category: Int
             attributes[names.TOOL_NAME] = _str(start.name)
         elif category is _Category.AGENT:
             attributes[names.AGENT_NAME] = _str(start.name)
+    return attributes
+
+
+def _run_attributes(run: Run) -> dict[str, str]:
+    said = ((names.NAT_WORKFLOW_NAME, run.name), (names.SESSION_ID, run.session_id), (names.USER_ID, run.user_id))
+    return {key: _str(value) for key, value in said if value}
 
 
 def _put_value(attributes: _Attributes, key: str, mime_type_key: str, captured: Snapshot) -> None:
-    attributes[key] = text(captured)[0]
-    attributes[mime_type_key] = names.TEXT if type(captured) is str else names.JSON
+    if type(captured) is str:
+        attributes[key] = captured if captured.isascii() else clean(captured)
+        attributes[mime_type_key] = names.TEXT
+    else:
+        attributes[key] = captured.decode() if type(captured) is bytes else _json(captured)
+        attributes[mime_type_key] = names.JSON
 
 
 def _put_metadata(
@@ -252,12 +257,7 @@ def _put_metadata(
     run = captured.run
     is_root = start.step_id == run.root_id
     later = end.metadata if end is not None else None
-    fields = _merged(start.metadata, later)
-    known_count = len(fields)
-    if fields:
-        _put_known(attributes, fields, _KNOWN_FIELDS.get(category, _NONE_KNOWN))
-        if "evaluations" in fields:
-            _put_evaluations(attributes, fields)
+    fields, known_count = _put_fields(attributes, category, start.metadata, later)
     put_details = _DETAILS.get(category)
     if put_details is not None:
         put_details(attributes, fields, given, output)
@@ -269,6 +269,34 @@ def _put_metadata(
     tags = (run.tags if is_root else ()) + start.tags + (end.tags if end is not None else ())
     if tags:
         attributes[names.TAGS] = list(dict.fromkeys(map(_str, tags)))
+
+
+def _put_fields(
+    attributes: _Attributes, category: IntermediateStepCategory, metadata: Snapshot, later: Snapshot
+) -> tuple[_Fields, int]:
+    """Put what has a name of its own under that; gives the other fields, and how many there were in all."""
+    if metadata is None and later is None:
+        return {}, 0
+    if later is None and type(metadata) is bytes and len(metadata) <= _SMALL_BYTES:
+        known, others = _known_fields(category, metadata)
+        attributes.update(known)
+        fields, count = dict(others), len(known) + len(others)
+    else:
+        fields = _merged(metadata, later)
+        count = len(fields)
+        _put_known(attributes, fields, _KNOWN_FIELDS.get(category, _NONE_KNOWN))
+    if "evaluations" in fields:
+        _put_evaluations(attributes, fields)
+    return fields, count
+
+
+@lru_cache(maxsize=256)
+def _known_fields(category: IntermediateStepCategory, metadata: bytes) -> tuple[_Attributes, _Fields]:
+    """The attributes that small metadata becomes, and its other fields; most steps of an agent say the same."""
+    attributes: _Attributes = {}
+    fields = _merged(metadata)
+    _put_known(attributes, fields, _KNOWN_FIELDS.get(category, _NONE_KNOWN))
+    return attributes, fields
 
 
 def _put_known(attributes: _Attributes, fields: _Fields, known: Mapping[str, tuple[str, type]]) -> None:
@@ -468,6 +496,14 @@ def _failure(attributes: _Attributes, error: CapturedError | None) -> tuple[str,
     if stacktrace:
         exception[names.EXCEPTION_STACKTRACE] = _str(stacktrace)
     return message or kind, exception
+
+
+def _put_extra(attributes: _Attributes, step: CapturedStep, before: CapturedStep | None = None) -> None:
+    """Further fields of the data, and what the instrumenting code has set."""
+    if step.extra is not None:
+        attributes[names.NAT_DATA] = _json(_merged(None if before is None else before.extra, step.extra))
+    if step.attributes is not None:
+        _put_own(attributes, step.attributes)
 
 
 def _put_own(attributes: _Attributes, captured: Snapshot) -> None:

@@ -20,9 +20,12 @@ __all__ = ["encode_captured", "encode_request", "encode_span", "varint"]
 
 _fixed64 = Struct("<Q").pack
 _double = Struct("<d").pack
+_start_and_end = Struct("<BQBQ").pack
 
 _MIN_INT64, _MAX_INT64 = -(2**63), 2**63 - 1
 _MAX_KEYS = 4_096  # attribute keys that are kept encoded
+_SHORT_BYTES = 64  # of texts that are kept encoded
+_TABLED = 2_048  # lengths whose encoding is looked up
 
 _KIND_INTERNAL = b"\x30\x01"
 _FLAGS = b"\x85\x01\x01\x01\x00\x00"  # sampled, and known not to be remote (SpanFlags)
@@ -33,16 +36,22 @@ _DONE = b"\x7a\x02" + _STATUS_CODES[SpanStatusCode.OK]
 _EXCEPTION = b"\x12\x09exception"
 _TRUE, _FALSE = b"\x10\x01", b"\x10\x00"
 
-_keys: dict[str, bytes] = {}
+_keys: dict[str, "_Key"] = {}
 
 
 def encode_request(spans: Iterable[bytes], resource: Mapping[str, Any], scope: str = SCOPE_NAME) -> bytes:
     """A request of encoded spans, made by a resource with these attributes."""
     resource_field = _field(b"\x0a", b"".join(_attributes(b"\x0a", resource)))
     scope_field = _field(b"\x0a", _field(b"\x0a", scope.encode()))
-    span_fields = [part for span in spans for part in (b"\x12", varint(len(span)), span)]
-    scope_spans = _field(b"\x12", b"".join([scope_field, *span_fields]))
-    return _field(b"\x0a", resource_field + scope_spans)
+    parts = [scope_field]
+    size = len(scope_field)
+    for span in spans:
+        head = b"\x12" + varint(len(span))
+        size += len(head) + len(span)
+        parts += (head, span)
+    scope_head = b"\x12" + varint(size)
+    size += len(resource_field) + len(scope_head)
+    return b"".join([b"\x0a", varint(size), resource_field, scope_head, *parts])
 
 
 def encode_captured(captured: CapturedSpan) -> bytes:
@@ -54,23 +63,20 @@ def encode_captured(captured: CapturedSpan) -> bytes:
 
 
 def _encode_description(span: Description) -> bytes:
-    parts = [b"\x0a\x10", span.trace_id.to_bytes(16, "big"), b"\x12\x08", span.span_id.to_bytes(8, "big")]
+    parts = [b"\x0a\x10", span.trace_id.to_bytes(16), b"\x12\x08", span.span_id.to_bytes(8)]
     if span.parent_span_id is not None:
-        parts += (b"\x22\x08", span.parent_span_id.to_bytes(8, "big"))
-    parts += (
-        _text(b"\x2a", span.name),
-        _KIND_INTERNAL,
-        b"\x39",
-        _fixed64(span.start_ns),
-        b"\x41",
-        _fixed64(span.end_ns),
-    )
+        parts += (b"\x22\x08", span.parent_span_id.to_bytes(8))
+    parts += (_text(b"\x2a", span.name), _KIND_INTERNAL, _start_and_end(0x39, span.start_ns, 0x41, span.end_ns))
     parts += _attributes(b"\x4a", span.attributes)
     if span.exception is not None:
         head = b"\x09" + _fixed64(span.end_ns) + _EXCEPTION
         parts.append(_field(b"\x5a", b"".join([head, *_attributes(b"\x1a", span.exception)])))
-    message = b"" if span.message is None else _text(b"\x12", span.message)
-    parts += (_field(b"\x7a", message + _FAILED) if span.is_failed else _DONE, _FLAGS)
+    if span.is_failed:
+        message = b"" if span.message is None else _text(b"\x12", span.message)
+        parts.append(_field(b"\x7a", message + _FAILED))
+    else:
+        parts.append(_DONE)
+    parts.append(_FLAGS)
     return b"".join(parts)
 
 
@@ -112,19 +118,52 @@ def _attributes(tag: bytes, attributes: Mapping[str, Any]) -> list[bytes]:
     for key, value in attributes.items():
         if value is None:
             continue
-        head = _keys.get(key) or _key(key)
-        content = _any_value(value)
-        size = varint(len(content))
-        parts += (tag, varint(len(head) + 1 + len(size) + len(content)), head, b"\x12", size, content)
+        known = _keys.get(key) or _key(key)
+        head = known.encoded
+        if type(value) is str:
+            if value is known.value and tag == b"\x4a":
+                parts.append(known.attribute)
+                continue
+            try:
+                data = value.encode()
+            except UnicodeEncodeError:  # a lone surrogate
+                data = clean(value).encode()
+            size = len(data)
+            begin = _TEXTS[size] if size < _TABLED else _text_head(size)
+            whole = len(head) + len(begin) + size
+            length = _VARINTS[whole] if whole < _TABLED else varint(whole)
+            if size < _SHORT_BYTES and tag == b"\x4a":
+                known.value, known.attribute = value, b"%b%b%b%b%b" % (tag, length, head, begin, data)
+            parts += (tag, length, head, begin, data)
+        else:
+            content = _any_value(value)
+            length = varint(len(content))
+            parts += (tag, varint(len(head) + 1 + len(length) + len(content)), head, b"\x12", length, content)
     return parts
 
 
-def _key(key: Any) -> bytes:
-    """The key of a `KeyValue`; the same ones come again and again."""
-    encoded = _text(b"\x0a", key if type(key) is str else str(key))
+class _Key:
+    """The key of a `KeyValue`, with the short text that was its value last: the same ones come again and again.
+
+    Attributes:
+        encoded: The key's own field.
+        value: That text.
+        attribute: The whole attribute of a span with it.
+    """
+
+    __slots__ = ("attribute", "encoded", "value")
+
+    def __init__(self, encoded: bytes) -> None:
+        self.encoded = encoded
+        self.value: str | None = None
+        self.attribute = b""
+
+
+def _key(key: Any) -> _Key:
+    known = _Key(_text(b"\x0a", key if type(key) is str else str(key)))
     if len(_keys) < _MAX_KEYS:
-        _keys[key] = encoded
-    return encoded
+        _keys[key] = known
+    return known
 
 
 def _any_value(value: Any) -> bytes:
@@ -198,4 +237,12 @@ def varint(number: int) -> bytes:
     return bytes(digits)
 
 
+def _text_head(size: int) -> bytes:
+    """What comes before a text of so many bytes that is the value of a `KeyValue`."""
+    head = b"\x0a" + varint(size)
+    return b"\x12" + varint(len(head) + size) + head
+
+
 _SMALL = [bytes((number,)) for number in range(128)]
+_VARINTS = [varint(number) for number in range(_TABLED)]
+_TEXTS = [_text_head(size) for size in range(_TABLED)]
