@@ -156,7 +156,7 @@ class CopiesEverything(PostingExporter):
 
 @fault(
     {
-        "test_its_key_is_shown_nowhere[success]": "the key is in the log after success",
+        "test_its_key_is_shown_nowhere[success]": "after success, the key is in the log",
     }
 )
 class LogsItsKey(PostingExporter):
@@ -167,7 +167,7 @@ class LogsItsKey(PostingExporter):
 
 @fault(
     {
-        "test_its_key_is_shown_nowhere[HTTP 400]": "the key is in files after HTTP 400",
+        "test_its_key_is_shown_nowhere[HTTP 400]": "after HTTP 400, the key is in the file",
     }
 )
 class PutsItsKeyIntoTheSpan(PostingExporter):

@@ -39,6 +39,19 @@ class TestOtelCollectorOverGrpc(TestOtelCollector):
         return {**super().settings(), "protocol": "grpc"}
 
 
+class TestLangfuse(TestOtelCollector):
+    """Langfuse: OTLP over HTTP, with Basic authentication."""
+
+    exporter_type = "langfuse"
+    backend_options = {"path": "/api/public/otel/v1/traces"}  # noqa: RUF012  (never changed)
+
+    def settings(self) -> dict[str, Any]:
+        return {"endpoint": self.endpoint, "public_key": "pk-lf-1", "secret_key": "sk-lf-1"}
+
+    def secret_settings(self, secret: str) -> dict[str, Any]:
+        return {"secret_key": f"sk-lf-{secret}"}
+
+
 class _Local(ExporterConformance):
     is_remote = False
 
