@@ -1,29 +1,17 @@
 """Sending: recorded runs to a product, and into a file beside it that tells what was sent."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
-
-import pytest
 
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.observability import Telemetry
 from nat.plugins.file.register import FileConfig
-from nat.testing import RecordedRun, read_chats, replay
+from nat.testing import RecordedRun, replay
 from tests.products.shown import ShownSpan, read_spans
 
-__all__ = ["recorded_chats", "send"]
+__all__ = ["send"]
 
-_FOLDER_VARIABLE = "NAT_TEST_DATA"
 _TIMEOUT_S = 90.0
-
-
-def recorded_chats() -> list[RecordedRun]:
-    """The 40 recorded chats; a test that asks for them is skipped where they are not."""
-    file = Path(os.environ.get(_FOLDER_VARIABLE) or ".") / "agent_runs.jsonl"
-    if not file.is_file():
-        pytest.skip(f"{_FOLDER_VARIABLE} names no folder with {file.name}")
-    return read_chats(file)
 
 
 def send(runs: Iterable[RecordedRun], config: TelemetryExporterBaseConfig, folder: Path) -> list[ShownSpan]:

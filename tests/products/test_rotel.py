@@ -9,8 +9,9 @@ import pytest
 from nat.plugins.opentelemetry.register import OtelCollectorConfig
 from nat.testing import recorded_runs
 from tests.products.rotel import Rotel, notation
-from tests.products.sending import recorded_chats, send
+from tests.products.sending import send
 from tests.products.shown import ShownSpan, by_id
+from tests.support.chats import recorded_chats
 
 Protocol = Literal["http/protobuf", "http/json", "grpc"]
 

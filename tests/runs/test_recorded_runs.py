@@ -6,26 +6,27 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nat.observability import Telemetry
 from nat.plugins.file.register import FileConfig
-from tests.runs import recorded
+from nat.testing import RecordedRun
+from nat.testing import replay as replay_one
+from tests.support.chats import recorded_chats
 
-Replay = Callable[[Telemetry, list[dict[str, Any]]], None]
+Replay = Callable[[Telemetry, list[RecordedRun]], None]
 
 
-def one_after_another(telemetry: Telemetry, recordings: list[dict[str, Any]]) -> None:
+def one_after_another(telemetry: Telemetry, recordings: list[RecordedRun]) -> None:
     for recording in recordings:
-        recorded.replay(telemetry, recording)
+        replay_one(recording, telemetry)
 
 
-def all_at_once_with_asyncio(telemetry: Telemetry, recordings: list[dict[str, Any]]) -> None:
-    async def replay(recording: dict[str, Any], everybody: asyncio.Barrier) -> None:
+def all_at_once_with_asyncio(telemetry: Telemetry, recordings: list[RecordedRun]) -> None:
+    async def replay(recording: RecordedRun, everybody: asyncio.Barrier) -> None:
         await everybody.wait()
-        recorded.replay(telemetry, recording)
+        replay_one(recording, telemetry)
 
     async def main() -> None:
         everybody = asyncio.Barrier(len(recordings))
@@ -34,12 +35,12 @@ def all_at_once_with_asyncio(telemetry: Telemetry, recordings: list[dict[str, An
     asyncio.run(main())
 
 
-def all_at_once_with_threads(telemetry: Telemetry, recordings: list[dict[str, Any]]) -> None:
+def all_at_once_with_threads(telemetry: Telemetry, recordings: list[RecordedRun]) -> None:
     everybody = threading.Barrier(len(recordings))
 
-    def replay(recording: dict[str, Any]) -> None:
+    def replay(recording: RecordedRun) -> None:
         everybody.wait()
-        recorded.replay(telemetry, recording)
+        replay_one(recording, telemetry)
 
     threads = [threading.Thread(target=replay, args=(recording,)) for recording in recordings]
     for thread in threads:
@@ -49,17 +50,12 @@ def all_at_once_with_threads(telemetry: Telemetry, recordings: list[dict[str, An
 
 
 @pytest.fixture
-def recordings() -> list[dict[str, Any]]:
-    found = recorded.load()
-    if found is None:
-        pytest.skip(f"{recorded.FOLDER_VARIABLE} names no folder with agent_runs.jsonl")
-    return found
+def recordings() -> list[RecordedRun]:
+    return recorded_chats()
 
 
 @pytest.mark.parametrize("replay", [one_after_another, all_at_once_with_asyncio, all_at_once_with_threads])
-def test_every_step_of_every_run_is_in_the_file(
-    tmp_path: Path, recordings: list[dict[str, Any]], replay: Replay
-) -> None:
+def test_every_step_of_every_run_is_in_the_file(tmp_path: Path, recordings: list[RecordedRun], replay: Replay) -> None:
     """40 runs give 40 roots, 579 model calls and 274 tool calls; one trace a run, every parent present."""
     file = tmp_path / "spans.jsonl"
 
@@ -71,7 +67,7 @@ def test_every_step_of_every_run_is_in_the_file(
     kinds = Counter(span["attributes"]["openinference.span.kind"] for span in spans)
     assert kinds == {"CHAIN": 40, "LLM": 579, "TOOL": 274}
     assert len(roots) == 40
-    assert sorted(root["name"] for root in roots.values()) == sorted(recording["run_id"] for recording in recordings)
+    assert sorted(root["name"] for root in roots.values()) == sorted(recording.name for recording in recordings)
     assert {(span["trace_id"], span["parent_span_id"]) for span in spans if span["parent_span_id"]} == {
         (trace_id, root["span_id"]) for trace_id, root in roots.items()
     }
@@ -79,14 +75,14 @@ def test_every_step_of_every_run_is_in_the_file(
     assert telemetry.status().exporters["file"].delivered == len(spans) == 893
 
 
-def test_messages_arrive_as_they_were(tmp_path: Path, recordings: list[dict[str, Any]]) -> None:
+def test_messages_arrive_as_they_were(tmp_path: Path, recordings: list[RecordedRun]) -> None:
     """The last model call of a run has every message before it, role and text, in order."""
     file = tmp_path / "spans.jsonl"
     recording = recordings[0]
-    expected = recording["messages"][: max(i for i, m in enumerate(recording["messages"]) if m["role"] == "assistant")]
+    expected = [step.input for step in recording.steps if step.kind == "llm"][-1]
 
     with Telemetry(FileConfig(output_path=str(file), format="spans")) as telemetry:
-        recorded.replay(telemetry, recording)
+        replay_one(recording, telemetry)
 
     spans = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     last = [span for span in spans if span["name"] == "chat"][-1]["attributes"]
