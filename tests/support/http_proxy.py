@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from tests.support.waiting import wait_for
+
 __all__ = ["HttpProxy", "Passage", "Relay"]
 
 _WAIT_S = 20.0
@@ -27,12 +29,14 @@ class _Loopback:
     Attributes:
         port: Where it listens.
         connection_count: Connections that were accepted.
+        byte_count: Bytes that clients have sent through it.
     """
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.host = host
         self.port = 0
         self.connection_count = 0
+        self.byte_count = 0
         self._loop = asyncio.new_event_loop()
         self._is_ready = threading.Event()
         self._stop = asyncio.Event()
@@ -52,6 +56,32 @@ class _Loopback:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         raise NotImplementedError
+
+    async def join(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int, first: bytes = b""
+    ) -> None:
+        """Pass bytes on in both directions until one side ends."""
+        far_reader, far_writer = await asyncio.open_connection(host, port)
+        far_writer.write(first)
+        copies = [
+            asyncio.ensure_future(self._copy(reader, far_writer, is_counted=True)),
+            asyncio.ensure_future(self._copy(far_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for copy in copies:
+                copy.cancel()
+            far_writer.close()
+
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_counted: bool = False
+    ) -> None:
+        with suppress(ConnectionError):
+            while chunk := await reader.read(65536):
+                self.byte_count += len(chunk) if is_counted else 0
+                writer.write(chunk)
+                await writer.drain()
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -78,6 +108,10 @@ class _Loopback:
         """Close all connections; returns once they are."""
         asyncio.run_coroutine_threadsafe(self._hang_up(), self._loop).result(_WAIT_S)
 
+    def wait_until_closed(self) -> None:
+        """Block until clients have closed all connections."""
+        wait_for(lambda: not self._writers)
+
     async def _hang_up(self) -> None:
         for writer in list(self._writers):
             writer.close()
@@ -93,7 +127,7 @@ class Relay(_Loopback):
         self._to_port = to_port
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _join(reader, writer, "127.0.0.1", self._to_port)
+        await self.join(reader, writer, "127.0.0.1", self._to_port)
 
 
 class HttpProxy(_Loopback):
@@ -134,26 +168,4 @@ class HttpProxy(_Loopback):
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             await writer.drain()
             head = b""
-        await _join(reader, writer, parts.hostname, parts.port, head)
-
-
-async def _join(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int, first: bytes = b""
-) -> None:
-    """Pass bytes on in both directions until one side ends."""
-    far_reader, far_writer = await asyncio.open_connection(host, port)
-    far_writer.write(first)
-    copies = [asyncio.ensure_future(_copy(reader, far_writer)), asyncio.ensure_future(_copy(far_reader, writer))]
-    try:
-        await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for copy in copies:
-            copy.cancel()
-        far_writer.close()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
+        await self.join(reader, writer, parts.hostname, parts.port, head)

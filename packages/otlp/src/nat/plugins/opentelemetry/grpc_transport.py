@@ -4,7 +4,10 @@ Sources: OTLP specification, section "OTLP/gRPC" with its table of retryable cod
 opentelemetry-proto, `collector/trace/v1/trace_service.proto`. Bodies go through as they are: no generated code is needed.
 """
 
+import asyncio
 import logging
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,10 +22,10 @@ from nat.plugins.opentelemetry.credentials import (
 )
 from nat.plugins.opentelemetry.endpoints import GrpcEndpoint
 from nat.plugins.opentelemetry.transport import Compression, TlsFiles, ssl_context, user_agent
+from nat.utils.forking import new_lock
 
 try:
     import grpc
-    import grpc.aio
 except ModuleNotFoundError as error:
     if error.name != "grpc":
         raise
@@ -34,6 +37,8 @@ except ModuleNotFoundError as error:
 __all__ = ["GrpcTransport"]
 
 _log = logging.getLogger("nat.observability.otlp")
+
+_FORK_WAIT_S = 2.0
 
 _METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _STATUS_DETAILS = "grpc-status-details-bin"
@@ -49,6 +54,7 @@ _ADVICE = {
 }
 _TOO_LARGE = "larger than max"
 _HINTS = {  # what grpcio says of a failed connection, and what that means
+    "Socket closed": "; if it expects TLS, use https://",
     "http1.x server": "; HTTP is spoken on this port: use protocol: http, or the port for gRPC, usually 4317",
     "CERTIFICATE_VERIFY_FAILED": "; if its authority is your own, name it in tls.ca_file",
     "WRONG_VERSION_NUMBER": "; it speaks no TLS on this port: use http://",
@@ -57,6 +63,9 @@ _HINTS = {  # what grpcio says of a failed connection, and what that means
 
 class GrpcTransport:
     """Calls the trace service through one channel, which is made in the loop that first sends.
+
+    Through grpcio's own thread, not `grpc.aio`: that never hears an answer in a process that was forked while its parent
+    used it.
 
     Args:
         endpoint: Where to.
@@ -98,14 +107,14 @@ class GrpcTransport:
         headers = await self._current_headers()
         try:
             answer = await self._call(body, headers)
-        except grpc.aio.AioRpcError as error:
+        except grpc.RpcError as error:
             renewed = await self._current_headers()
             if error.code() is not _Code.UNAUTHENTICATED or renewed == headers:
                 self._raise_for(error, headers)
             headers = renewed
             try:
                 answer = await self._call(body, headers)
-            except grpc.aio.AioRpcError as second:
+            except grpc.RpcError as second:
                 self._raise_for(second, headers)
         secrets = secrets_in(headers, (self._proxy,))
         conclude(answer, is_json=False, where=self.shown_endpoint, secrets=secrets, noise=self._noise)
@@ -114,7 +123,8 @@ class GrpcTransport:
         """Close the channel; idempotent."""
         if self._channel is not None:
             channel, self._channel, self._export = self._channel, None, None
-            await channel.close()
+            with _inside_grpcio:
+                channel.close()
 
     async def _current_headers(self) -> dict[str, str]:
         try:
@@ -123,10 +133,19 @@ class GrpcTransport:
             raise TransientExportError(str(error)) from None
 
     async def _call(self, body: bytes, headers: dict[str, str]) -> bytes:
-        if self._export is None:
-            self._channel = self._open_channel()
-            self._export = self._channel.unary_unary(_METHOD)
-        answer: bytes = await self._export(body, metadata=_metadata(headers))
+        metadata = _metadata(headers)
+        with _inside_grpcio:
+            if self._export is None:
+                self._channel = self._open_channel()
+                self._export = self._channel.unary_unary(_METHOD)
+            call = self._export.future(body, metadata=metadata)
+            ended = _end_of(call)
+        try:
+            await ended.wait()
+        finally:
+            with _inside_grpcio:
+                call.cancel()  # unless it has ended
+        answer: bytes = call.result()
         return answer
 
     def _open_channel(self) -> Any:
@@ -137,12 +156,12 @@ class GrpcTransport:
         if self._proxy is not None:
             options.append(("grpc.http_proxy", self._proxy))
         if self._credentials is None:
-            return grpc.aio.insecure_channel(self._endpoint.target, options=options, compression=self._compression)
-        return grpc.aio.secure_channel(
+            return grpc.insecure_channel(self._endpoint.target, options=options, compression=self._compression)
+        return grpc.secure_channel(
             self._endpoint.target, self._credentials, options=options, compression=self._compression
         )
 
-    def _raise_for(self, error: "grpc.aio.AioRpcError", headers: dict[str, str]) -> NoReturn:
+    def _raise_for(self, error: Any, headers: dict[str, str]) -> NoReturn:
         """Say what the failure of a call means; not `from` the error, which may quote a key that the server repeats."""
         code, text = error.code(), error.details() or ""
         words = shown_words(text, secrets_in(headers, (self._proxy,)))
@@ -155,6 +174,19 @@ class GrpcTransport:
         if code is _Code.RESOURCE_EXHAUSTED and _TOO_LARGE in text:
             raise ItemTooLargeError(said) from None
         raise PermanentExportError(said + _ADVICE.get(code, "")) from None
+
+
+def _end_of(call: Any) -> asyncio.Event:
+    """Set when a call has ended, of which grpcio tells on a thread of its own."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def tell(_: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(ended.set)
+
+    call.add_done_callback(tell)
+    return ended
 
 
 def _metadata(headers: dict[str, str]) -> tuple[tuple[str, str | bytes], ...]:
@@ -179,3 +211,26 @@ def _credentials(tls: TlsFiles | None) -> "grpc.ChannelCredentials":
     certificate = content(tls.certificate_file)
     key = content(tls.key_file) if tls.key_file is not None else certificate
     return grpc.ssl_channel_credentials(content(tls.ca_file), key, certificate)
+
+
+# -- fork --------------------------------------------------------------------------------------------------------------
+
+# grpcio has handlers of its own for a fork, which make it work in the child. In there they wait for ever for a lock that
+# another thread of the parent has held at that moment, inside grpcio. So none of ours is inside when a fork begins.
+
+_inside_grpcio = new_lock()  # free in a child
+_is_fork_covered = False
+
+
+def _before_fork() -> None:
+    global _is_fork_covered
+    _is_fork_covered = _inside_grpcio.acquire(timeout=_FORK_WAIT_S)
+
+
+def _after_fork() -> None:
+    if _is_fork_covered:
+        _inside_grpcio.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)  # before grpcio's, which was imported earlier
