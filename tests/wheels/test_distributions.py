@@ -61,6 +61,17 @@ def test_package_installs_from_its_wheel_alone(package: str, install: Callable[[
     assert version.returncode == 0
 
 
+def test_the_testing_package_brings_its_recorded_runs(install: Callable[[str], CleanEnvironment]) -> None:
+    environment = install("nat-telemetry-testing")
+
+    told = environment.run(
+        "python", "-c", "from nat.testing import recorded_runs; print([run.id for run in recorded_runs()])"
+    )
+
+    assert told.stderr == ""
+    assert told.stdout.count("'") == 20
+
+
 def test_base_install_is_small(base: CleanEnvironment) -> None:
     """Core and file bring at most 13 distributions beside our own."""
     listing = "import importlib.metadata as m, json; print(json.dumps([d.name for d in m.distributions()]))"

@@ -1,4 +1,8 @@
-"""An event loop whose time jumps: waiting costs nothing, and how long something waited is exact."""
+"""An event loop whose time jumps: waiting costs nothing, and how long something waited is exact.
+
+For what waits on the loop itself, such as an exporter that a test starts there; not for sockets and other threads, whose
+time is the real one.
+"""
 
 import asyncio
 import selectors
@@ -18,7 +22,7 @@ class _Jumping(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready:
-            assert timeout is not None, "nothing will ever happen"
+            assert timeout is not None, "virtual time: every task waits for something that will never happen"
             self.now += timeout
         return ready
 

@@ -179,7 +179,8 @@ class BaseExporter(ABC):
         life.begin()
         self._shutdown_event.clear()
         if life.lane is None:
-            life.lane = Lane(self.name, LaneView(self), self.delivery_options, is_solo=True)
+            clock = asyncio.get_running_loop().time
+            life.lane = Lane(self.name, LaneView(self), self.delivery_options, is_solo=True, clock=clock)
             life.source = _OwnSource(self, life.lane)
         life.lane.open()
         if life.source is not None:

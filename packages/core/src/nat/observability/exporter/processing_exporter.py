@@ -125,12 +125,13 @@ class ProcessingExporter(BaseExporter, Generic[InputT, OutputT]):
         lane = self._life.lane
         if lane is None:
             try:
-                asyncio.get_running_loop()
+                clock = asyncio.get_running_loop().time
             except RuntimeError:
                 _log.warning("%s: not started, and no event loop runs here; an event is lost", self.name)
                 return
             self._prepare()
-            lane = self._life.lane = Lane(self.name, LaneView(self), self.delivery_options, is_solo=True)
+            lane = Lane(self.name, LaneView(self), self.delivery_options, is_solo=True, clock=clock)
+            self._life.lane = lane
             lane.open()
         lane.submit(item)
 
