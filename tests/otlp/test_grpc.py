@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import ValidationError
 
 from nat.data_models.delivery import DeliveryConfig, SpoolConfig
 from nat.observability import Telemetry
@@ -16,6 +18,7 @@ from nat.observability.delivery.errors import (
     PermanentExportError,
     TransientExportError,
 )
+from nat.plugins.opentelemetry.otlp_span_adapter_exporter import OTLPSpanAdapterExporter
 from nat.plugins.opentelemetry.register import OtelCollectorConfig
 from nat.plugins.opentelemetry.transport import TlsFiles, user_agent
 from nat.testing import FakeBackend, closed_url, faults
@@ -264,13 +267,12 @@ def test_a_call_without_an_answer_ends_at_the_timeout(backend: FakeBackend) -> N
     assert len(backend.requests) == 2
 
 
-async def test_a_call_that_is_given_up_is_cancelled_at_the_server_and_blocks_nobody(backend: FakeBackend) -> None:
+async def test_a_call_that_hangs_blocks_nobody(backend: FakeBackend) -> None:
     backend.plan(faults.HANG)
     async with exporter_to(f"http://{backend.grpc_endpoint}", protocol="grpc") as exporter:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await exporter.export_processed([span()])
-        backend.recover()
         await exporter.export_processed([span("second")])
 
     assert [received.name for received in backend.spans] == ["second"]
@@ -354,3 +356,20 @@ async def test_closing_twice_and_before_anything_was_sent(backend: FakeBackend) 
     async with exporter_to(f"http://{backend.grpc_endpoint}", protocol="grpc") as exporter:
         await exporter.stop()
         await exporter.stop()
+
+
+@pytest.mark.contract("D1", "S198")
+def test_without_grpcio_the_install_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a configuration as a problem of its key `protocol`; for code as Python's own error."""
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    monkeypatch.delitem(sys.modules, "nat.plugins.opentelemetry.grpc_transport", raising=False)
+
+    with pytest.raises(ValidationError) as problem:
+        OtelCollectorConfig(protocol="grpc")
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "nat-telemetry-otlp\[grpc\]"'):
+        OTLPSpanAdapterExporter(endpoint="http://localhost:4317", protocol="grpc")
+
+    [line] = problem.value.errors()
+    assert line["loc"] == ("protocol",)
+    assert 'pip install "nat-telemetry-otlp[grpc]", or use protocol: http' in line["msg"]
+    OtelCollectorConfig(protocol="http")

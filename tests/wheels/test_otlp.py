@@ -100,3 +100,15 @@ def test_nat_run_sends_over_http(with_otlp: CleanEnvironment, agent: Path, proto
 
     assert (span.name, span.attributes["output.value"]) == ("answer", "WHY?")
     assert span.resource["service.name"].startswith("unknown_service:")
+
+
+@pytest.mark.contract("D1", "S198")
+@pytest.mark.parametrize("command", [["validate"], ["run", "--input", "why?"]], ids=lambda words: words[0])
+def test_grpc_asks_for_its_extra(with_otlp: CleanEnvironment, agent: Path, command: list[str]) -> None:
+    """`nat validate` and `nat run` say it before anything is sent, with the command that mends it."""
+    (agent / "workflow.yaml").write_text(SEND.format(endpoint="http://127.0.0.1:9", protocol="grpc"))
+
+    run = with_otlp.run("nat", *command, "--config_file", "workflow.yaml", cwd=agent)
+
+    assert run.returncode != 0
+    assert "general.telemetry.tracing.collector.protocol" in run.stderr

@@ -1,20 +1,20 @@
 """OpenTelemetry's environment variables, where a configuration is silent.
 
 Source: OpenTelemetry specification, pages "OpenTelemetry Protocol Exporter" and "Environment Variable Specification", read
-2026-11-26. The variables for traces go before those for all signals. Values in lists are percent-encoded.
+2026-11-26. The variables for traces go before those for all signals; an empty one says nothing. Values in lists are
+percent-encoded.
 """
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
 
+from nat.plugins.opentelemetry.credentials import checked_headers
+from nat.plugins.opentelemetry.endpoints import grpc_endpoint
 from nat.plugins.opentelemetry.transport import Compression, OtlpProtocol, TlsFiles
 
-__all__ = ["OtlpEnvironment", "read_environment"]
-
-_log = logging.getLogger("nat.observability.otlp")
+__all__ = ["OtlpEnvironment"]
 
 ChoiceT = TypeVar("ChoiceT")
 
@@ -24,67 +24,114 @@ _PROTOCOLS: dict[str, OtlpProtocol] = {
     "grpc": "grpc",
 }
 _COMPRESSIONS: dict[str, Compression] = {"gzip": "gzip", "none": "none"}
-_SHORTEST_TIMEOUT_MS = 100.0  # below it is somebody who counts in seconds, as opentelemetry-sdk for Python does
+_SHORTEST_TIMEOUT_MS = 100.0
 
 
-@dataclass(frozen=True, slots=True)
 class OtlpEnvironment:
-    """What the environment says; `None`, or empty, where it says nothing.
+    """What `OTEL_EXPORTER_OTLP_*`, `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say; `None`, or empty, for nothing.
 
-    Attributes:
-        endpoint: Where to send.
-        endpoint_is_complete: Whether that is the URL for traces, to which nothing is appended.
-        headers: Of each request.
-        protocol, compression, tls: How to send.
-        timeout_s: Seconds that one attempt may take.
-        is_insecure: Over gRPC, for an endpoint without a scheme: whether in plain text.
-        resource_attributes: What is said of the process; the service's name among them.
+    A variable is looked at when it is asked for, so one that is not needed may hold anything. Each property raises
+    `ValueError` for a value that its variable cannot have; the message names the variable, and shows nothing of a header.
+
+    Args:
+        environ: Names and values.
     """
 
-    endpoint: str | None = None
-    endpoint_is_complete: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
-    protocol: OtlpProtocol | None = None
-    compression: Compression | None = None
-    tls: TlsFiles | None = None
-    timeout_s: float | None = None
-    is_insecure: bool | None = None
-    resource_attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-def read_environment(environ: Mapping[str, str]) -> OtlpEnvironment:
-    """What `OTEL_EXPORTER_OTLP_*`, `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say.
-
-    Raises:
-        ValueError: A variable has a value that it cannot have; the message names it.
-    """
-    variables = _Variables(environ)
-    for_traces = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
-    resource = _pairs("OTEL_RESOURCE_ATTRIBUTES", environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
-    if service_name := environ.get("OTEL_SERVICE_NAME", "").strip():
-        resource["service.name"] = service_name
-    return OtlpEnvironment(
-        endpoint=for_traces or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or None,
-        endpoint_is_complete=bool(for_traces),
-        headers=_pairs(*variables.find("HEADERS")),
-        protocol=_choice(*variables.find("PROTOCOL"), _PROTOCOLS),
-        compression=_choice(*variables.find("COMPRESSION"), _COMPRESSIONS),
-        tls=_tls(variables),
-        timeout_s=_timeout_s(*variables.find("TIMEOUT")),
-        is_insecure=_flag(*variables.find("INSECURE")),
-        resource_attributes=resource,
-    )
-
-
-class _Variables:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
 
-    def find(self, name: str) -> tuple[str, str]:
-        """The variable that says it, the one for traces first, and its value; an empty one says nothing."""
-        names = (f"OTEL_EXPORTER_OTLP_TRACES_{name}", f"OTEL_EXPORTER_OTLP_{name}")
-        found = [(variable, self._environ[variable].strip()) for variable in names if self._environ.get(variable)]
-        return next((pair for pair in found if pair[1]), (names[1], ""))
+    @property
+    def endpoint(self) -> str | None:
+        """Where to send."""
+        name, value = self._find("ENDPOINT")
+        try:
+            if value:
+                grpc_endpoint(value)  # as over HTTP, what is no URL is none
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        return value or None
+
+    @property
+    def endpoint_is_complete(self) -> bool:
+        """Whether that is the URL for traces, to which nothing is appended."""
+        return bool(self._value("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of each request."""
+        name, value = self._find("HEADERS")
+        try:
+            return checked_headers(_pairs(value))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+
+    @property
+    def protocol(self) -> OtlpProtocol | None:
+        """How requests are written."""
+        return _choice(*self._find("PROTOCOL"), _PROTOCOLS)
+
+    @property
+    def compression(self) -> Compression | None:
+        """How requests are compressed."""
+        return _choice(*self._find("COMPRESSION"), _COMPRESSIONS)
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """Files for TLS."""
+        variables = [self._find(name) for name in ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")]
+        for name, path in variables:
+            if path and not Path(path).is_file():
+                raise ValueError(f"{name}: there is no file {path!r}")
+        (_, ca_file), (_, certificate_file), (key_name, key_file) = variables
+        if key_file and not certificate_file:
+            raise ValueError(f"{key_name} has no effect without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE; set both")
+        return (
+            TlsFiles(ca_file or None, certificate_file or None, key_file or None)
+            if ca_file or certificate_file
+            else None
+        )
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Seconds that one attempt may take. Numbers below 100 are seconds, as opentelemetry-sdk for Python has them."""
+        name, value = self._find("TIMEOUT")
+        if not value:
+            return None
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not 0 < number < float("inf"):
+            raise ValueError(f"{name} is {value!r}, expected milliseconds")
+        return number if number < _SHORTEST_TIMEOUT_MS else number / 1000
+
+    @property
+    def is_insecure(self) -> bool | None:
+        """For an endpoint without a scheme: whether in plain text."""
+        name, value = self._find("INSECURE")
+        if value and value.lower() not in ("true", "false"):
+            raise ValueError(f"{name} is {value!r}, expected true or false")
+        return value.lower() == "true" if value else None
+
+    @property
+    def resource_attributes(self) -> dict[str, str]:
+        """What is said of the process; the service's name among them."""
+        try:
+            attributes = _pairs(self._value("OTEL_RESOURCE_ATTRIBUTES"))
+        except ValueError as error:
+            raise ValueError(f"OTEL_RESOURCE_ATTRIBUTES: {error}") from None
+        service_name = self._value("OTEL_SERVICE_NAME")
+        return {**attributes, "service.name": service_name} if service_name else attributes
+
+    def _value(self, name: str) -> str:
+        return self._environ.get(name, "").strip()
+
+    def _find(self, name: str) -> tuple[str, str]:
+        """The variable that says it, and what it says."""
+        for_all = f"OTEL_EXPORTER_OTLP_{name}"
+        for_traces = f"OTEL_EXPORTER_OTLP_TRACES_{name}"
+        value = self._value(for_traces)
+        return (for_traces, value) if value else (for_all, self._value(for_all))
 
 
 def _choice(name: str, value: str, choices: Mapping[str, ChoiceT]) -> ChoiceT | None:
@@ -95,42 +142,12 @@ def _choice(name: str, value: str, choices: Mapping[str, ChoiceT]) -> ChoiceT | 
     return choices[value]
 
 
-def _pairs(name: str, text: str) -> dict[str, str]:
+def _pairs(text: str) -> dict[str, str]:
     """A list of `key=value`, as in W3C Baggage."""
     pairs = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         key, separator, value = part.partition("=")
         if not separator or not key.strip():
-            raise ValueError(f"{name} holds a part without '=', expected key=value,key=value")
+            raise ValueError("a part has no '=', expected key=value,key=value")
         pairs[unquote(key.strip())] = unquote(value.strip())
     return pairs
-
-
-def _tls(variables: _Variables) -> TlsFiles | None:
-    names = ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
-    files = [variables.find(name)[1] or None for name in names]
-    return TlsFiles(*files) if any(files) else None
-
-
-def _timeout_s(name: str, value: str) -> float | None:
-    if not value:
-        return None
-    try:
-        timeout_ms = float(value)
-    except ValueError:
-        timeout_ms = -1.0
-    if not 0 < timeout_ms < float("inf"):
-        raise ValueError(f"{name} is {value!r}, expected milliseconds")
-    if timeout_ms < _SHORTEST_TIMEOUT_MS:
-        _log.warning(
-            "%s is %s: OpenTelemetry counts it in milliseconds; set the key timeout instead, in seconds", name, value
-        )
-    return timeout_ms / 1000
-
-
-def _flag(name: str, value: str) -> bool | None:
-    if not value:
-        return None
-    if value.lower() not in ("true", "false"):
-        raise ValueError(f"{name} is {value!r}, expected true or false")
-    return value.lower() == "true"

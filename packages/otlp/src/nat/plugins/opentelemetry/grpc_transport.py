@@ -21,6 +21,7 @@ from nat.plugins.opentelemetry.credentials import (
     secrets_in,
 )
 from nat.plugins.opentelemetry.endpoints import GrpcEndpoint
+from nat.plugins.opentelemetry.settings import GRPC_IS_MISSING
 from nat.plugins.opentelemetry.transport import Compression, TlsFiles, ssl_context, user_agent
 from nat.utils.forking import new_lock
 
@@ -29,10 +30,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "grpc":
         raise
-    raise ModuleNotFoundError(
-        'OTLP over gRPC needs grpcio; install it: pip install "nat-telemetry-otlp[grpc]", or use protocol: http',
-        name="grpc",
-    ) from None
+    raise ModuleNotFoundError(GRPC_IS_MISSING, name="grpc") from None
 
 __all__ = ["GrpcTransport"]
 

@@ -1,13 +1,14 @@
 """Registers the exporter type `otelcollector`."""
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Literal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from nat.cli.register_workflow import register_telemetry_exporter
-from nat.plugins.opentelemetry.settings import OtlpConfig
+from nat.plugins.opentelemetry.settings import OtlpConfig, check_installed
 
 if TYPE_CHECKING:
     from nat.builder.builder import Builder
@@ -52,22 +53,31 @@ class OtelCollectorConfig(OtlpConfig, name="otelcollector"):
     def _can_be_sent(cls, headers: dict[str, str]) -> dict[str, str]:
         from nat.plugins.opentelemetry.credentials import checked_headers
 
-        try:
+        with _told():
             return checked_headers(headers)
-        except ValueError as error:
-            raise PydanticCustomError("bad_header", "{reason}", {"reason": str(error)}) from None
 
     @field_validator("endpoint")
     @classmethod
     def _is_url(cls, endpoint: str | None) -> str | None:
         from nat.plugins.opentelemetry.endpoints import grpc_endpoint
 
-        try:
+        with _told():
             if endpoint is not None:
-                grpc_endpoint(endpoint)  # the form that allows more; which one it must be depends on the protocol
-        except ValueError as error:
-            raise PydanticCustomError("no_endpoint", "{reason}", {"reason": str(error)}) from None
+                grpc_endpoint(endpoint)  # as over HTTP, what is no URL is none
         return endpoint
+
+    @field_validator("protocol")
+    @classmethod
+    def _is_installed(cls, protocol: str | None) -> str | None:
+        with _told():
+            check_installed(protocol or "http")
+        return protocol
+
+    @model_validator(mode="after")
+    def _environment_fits(self) -> Self:
+        with _told():
+            _with_environment(self)
+        return self
 
 
 @register_telemetry_exporter(config_type=OtelCollectorConfig)
@@ -75,25 +85,46 @@ async def otelcollector_exporter(
     config: OtelCollectorConfig, builder: "Builder"
 ) -> "AsyncIterator[OTLPSpanAdapterExporter]":
     """Build the exporter from the settings and, where they are silent, OpenTelemetry's environment variables."""
-    import os
-
-    from nat.plugins.opentelemetry.environment import read_environment
     from nat.plugins.opentelemetry.preset import otlp_exporter
 
-    given = config.model_fields_set
-    environment = read_environment(os.environ)
+    yield otlp_exporter(config, **_with_environment(config))
+
+
+def _with_environment(config: OtelCollectorConfig) -> dict[str, Any]:
+    """Arguments for `otlp_exporter`: what the settings say and, where they are silent, the environment.
+
+    Raises:
+        ValueError: A variable that is needed holds what it cannot.
+    """
+    import os
+
+    from nat.plugins.opentelemetry.environment import OtlpEnvironment
+
+    environment, given = OtlpEnvironment(os.environ), config.model_fields_set
     protocol = config.protocol or environment.protocol or "http"
+    check_installed(protocol)
+    endpoint, append_path = config.endpoint, config.append_path
+    if endpoint is None:
+        endpoint = environment.endpoint or _DEFAULT_ENDPOINTS.get(protocol, _DEFAULT_ENDPOINT)
+        append_path = append_path and not environment.endpoint_is_complete
     own_resource = {} if config.project is None else {"service.name": config.project}
-    is_from_environment = config.endpoint is None and environment.endpoint is not None
-    yield otlp_exporter(
-        config,
-        endpoint=config.endpoint or environment.endpoint or _DEFAULT_ENDPOINTS.get(protocol, _DEFAULT_ENDPOINT),
-        headers={**environment.headers, **config.headers},
-        protocol=protocol,
-        resource_attributes={**environment.resource_attributes, **own_resource},
-        append_path=not environment.endpoint_is_complete if is_from_environment else config.append_path,
-        insecure=environment.is_insecure if config.insecure is None else config.insecure,
-        compression=None if "compression" in given else environment.compression,
-        tls=environment.tls if config.tls is None else None,
-        timeout=None if "timeout" in given else environment.timeout_s,
-    )
+    return {
+        "endpoint": endpoint,
+        "headers": {**environment.headers, **config.headers},
+        "protocol": protocol,
+        "resource_attributes": {**environment.resource_attributes, **own_resource},
+        "append_path": append_path,
+        "insecure": environment.is_insecure if config.insecure is None else config.insecure,
+        "compression": None if "compression" in given else environment.compression,
+        "tls": environment.tls if config.tls is None else None,
+        "timeout": None if "timeout" in given else environment.timeout_s,
+    }
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell a user of the settings what is wrong with them."""
+    try:
+        yield
+    except ValueError as error:
+        raise PydanticCustomError("otlp", "{reason}", {"reason": str(error)}) from None

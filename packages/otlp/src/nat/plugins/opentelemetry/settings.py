@@ -1,5 +1,6 @@
 """Settings that all exporters over OTLP share; light, only pydantic is imported here."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -11,7 +12,11 @@ from nat.data_models.telemetry_exporter import BatchConfigMixin, DeliveryConfigM
 if TYPE_CHECKING:
     from nat.plugins.opentelemetry.transport import TlsFiles
 
-__all__ = ["OtlpConfig", "TlsConfig"]
+__all__ = ["GRPC_IS_MISSING", "OtlpConfig", "TlsConfig", "check_installed"]
+
+GRPC_IS_MISSING = (
+    'OTLP over gRPC needs grpcio; install it: pip install "nat-telemetry-otlp[grpc]", or use protocol: http'
+)
 
 
 class TlsConfig(BaseModel):
@@ -63,6 +68,16 @@ class OtlpConfig(BatchConfigMixin, DeliveryConfigMixin, TelemetryExporterBaseCon
     resource_attributes: dict[str, Any] = Field(
         default_factory=dict, description="What is said of the process, such as service.version."
     )
+
+
+def check_installed(protocol: str) -> None:
+    """Return if what a protocol needs is installed.
+
+    Raises:
+        ValueError: It is not; the message says how to install it.
+    """
+    if protocol == "grpc" and find_spec("grpc") is None:
+        raise ValueError(GRPC_IS_MISSING)
 
 
 def _expanded(path: str | None) -> str | None:
