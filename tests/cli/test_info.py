@@ -15,6 +15,7 @@ from nat.cli.main import cli
 from nat.observability.registry import default_registry
 from tests.cli.command import NAT
 from tests.cli.distributions import install
+from tests.support.missing import INSTALL_COMMAND, forget_package
 
 PLUGIN = """
 from enum import Enum
@@ -82,12 +83,16 @@ def test_components_lists_our_own_and_others(nat: CliRunner, monkeypatch: pytest
     assert ["nat-telemetry-core", "tracing", "console"] in [[line[0], *line[2:4]] for line in lines[1:]]
 
 
-def test_components_names_ours_that_are_missing_in_one_closing_line(nat: CliRunner) -> None:
+def test_components_names_ours_that_are_missing_in_one_closing_line(
+    nat: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_package(monkeypatch)
+
     result = nat.invoke(cli, ["info", "components"])
 
     last = result.stdout.splitlines()[-1]
     assert last.startswith("Not installed: ")
-    assert 'phoenix (pip install "nat-telemetry[phoenix]")' in last
+    assert f"pigeon ({INSTALL_COMMAND})" in last
 
 
 def test_components_as_json(nat: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -219,11 +224,15 @@ def test_exporter_of_unknown_type_names_the_closest(nat: CliRunner) -> None:
     assert "did you mean 'console'?" in result.stderr
 
 
-def test_exporter_of_ours_that_is_missing_gives_the_install_command(nat: CliRunner) -> None:
-    result = nat.invoke(cli, ["info", "exporter", "phoenix"])
+def test_exporter_of_ours_that_is_missing_gives_the_install_command(
+    nat: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_package(monkeypatch)
+
+    result = nat.invoke(cli, ["info", "exporter", "pigeon"])
 
     assert result.exit_code == 2
-    assert 'pip install "nat-telemetry[phoenix]"' in result.stderr
+    assert INSTALL_COMMAND in result.stderr
 
 
 def _read_all(leader: int) -> str:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from nat.cli.main import cli
 from nat.observability.registry import default_registry
 from tests.cli.command import NAT
+from tests.support.missing import INSTALL_COMMAND, forget_package
 from tests.support.waiting import wait_for
 
 AGENT = """
@@ -254,7 +255,7 @@ def test_wrong_usage(nat: CliRunner, workflow: Path, arguments: list[str], said:
     [
         ("general: [", "workflow.yaml:1:11: is not valid YAML"),
         (WORKFLOW.replace("console", "consol"), "did you mean 'console'?"),
-        (WORKFLOW.replace("_type: console", "_type: phoenix"), 'pip install "nat-telemetry[phoenix]"'),
+        (WORKFLOW.replace("_type: console", "_type: pigeon"), INSTALL_COMMAND),
         (WORKFLOW.replace("_type: console", "_type: console, strem: x"), "did you mean 'stream'?"),
         (WORKFLOW.replace("_type: console", "_type: console, live: 7"), "workflow.yaml:8:"),
         (WORKFLOW.replace("agent.py:answer", "agent.py:anser"), "anser"),
@@ -262,8 +263,11 @@ def test_wrong_usage(nat: CliRunner, workflow: Path, arguments: list[str], said:
     ],
 )
 @pytest.mark.parametrize("command", ["run", "validate"])
-def test_wrong_configuration(nat: CliRunner, workflow: Path, command: str, text: str, said: str) -> None:
+def test_wrong_configuration(
+    nat: CliRunner, workflow: Path, command: str, text: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One message that says where and what; exit code 2, nothing on stdout, no traceback of ours."""
+    forget_package(monkeypatch)
     workflow.write_text(text)
 
     result = nat.invoke(

@@ -52,6 +52,24 @@ class TestLangfuse(TestOtelCollector):
         return {"secret_key": f"sk-lf-{secret}"}
 
 
+class TestPhoenix(TestOtelCollector):
+    """Phoenix over HTTP."""
+
+    exporter_type = "phoenix"
+
+    def secret_settings(self, secret: str) -> dict[str, Any]:
+        return {"api_key": secret}
+
+
+class TestPhoenixOverGrpc(TestPhoenix):
+    """Phoenix over gRPC."""
+
+    uses_grpc = True
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "protocol": "grpc"}
+
+
 class _Local(ExporterConformance):
     is_remote = False
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nat.observability.registry import OWN_TYPES
+
 COLUMNS = ("package", "version", "kind", "type", "description", "loads", "reason")
 
 
@@ -32,8 +34,10 @@ def test_the_list_of_exporters(tmp_path: Path) -> None:
     lines = result.stdout.strip().splitlines()
     for type_name, package in (("file", "nat-telemetry-file"), ("console", "nat-telemetry-core")):
         assert any(type_name in line and package in line for line in lines)
-    assert "pip install" in lines[-1]
-    assert "langfuse" in lines[-1] or any(line.split()[:1] and "langfuse" in line for line in lines[:-1])
+    listed = {line.split()[3] for line in lines[1:] if not line.startswith("Not installed: ")}
+    missing = OWN_TYPES.keys() - listed
+    assert lines[-1].startswith("Not installed: ") == bool(missing)
+    assert all(name in lines[-1] and "pip install" in lines[-1] for name in missing)
 
 
 @pytest.mark.contract("S20", "S21")

@@ -11,6 +11,7 @@ from nat.data_models.errors import ConfigurationError
 from nat.observability import Telemetry
 from nat.observability.registry import components, default_registry, missing_own_types, resolve
 from tests.support.collecting import StepCollector, registered
+from tests.support.missing import MISSING, forget_package
 
 
 class Site:
@@ -168,9 +169,14 @@ def test_a_users_type_wins_over_a_built_in_one_whichever_came_first(
 
 
 @pytest.mark.contract("D1", "S198")
-def test_types_of_ours_that_are_not_installed_are_named_with_their_install_command() -> None:
+def test_types_of_ours_that_are_not_installed_are_named_with_their_install_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forget_package(monkeypatch)
+
     not_installed = missing_own_types()
 
+    assert MISSING in not_installed
     assert {own.type for own in not_installed}.isdisjoint(row.type for row in components())
     for own in not_installed:
         with pytest.raises(ConfigurationError, match=rf'pip install "nat-telemetry\[{own.extra}\]"'):

@@ -13,7 +13,7 @@ import pytest
 from nat.builder.context import ContextState
 from nat.data_models.errors import ConfigurationError
 from nat.observability import Telemetry
-from nat.observability.registry import components, missing_own_types
+from nat.observability.registry import components
 from nat.runtime.loader import load_workflow
 from nat.testing import FakeBackend
 from tests.guide.session import BLOCKS, NOT_CODE, GuideSession, block_path
@@ -282,21 +282,29 @@ async def test_block_15_runs_two_processors_in_order(session: GuideSession) -> N
     assert json.loads(json.dumps(item)) == item
 
 
-@pytest.mark.contract("B16", "S196", "S198", "D1")
-def test_block_16_asks_for_the_extra_of_phoenix_only(
+@pytest.mark.contract("B16", "S196", "S99", "S102")
+def test_block_16_sends_a_run_to_both(
     session: GuideSession, backend: HttpBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The file is valid as printed; only Phoenix is somewhere else here."""
     session.run(7, 8, 9, 12)
     monkeypatch.setenv("CUSTOM_ENDPOINT", backend.url)
     monkeypatch.setenv("CUSTOM_API_KEY", "k")
-    assert "phoenix" in {own.type for own in missing_own_types()}
+    workflow = session.workflow_file(16)
+    configs = {entry.name: entry.config for entry in load_workflow(workflow).exporters}
+    assert configs["phoenix_local"].model_dump(exclude_unset=True) == {
+        "endpoint": "http://localhost:6006/v1/traces",
+        "project": "guide",
+    }
 
-    with pytest.raises(ConfigurationError) as caught, Telemetry.from_file(session.workflow_file(16)):
-        pass
+    with FakeBackend() as phoenix:
+        elsewhere = ("general.telemetry.tracing.phoenix_local.endpoint", phoenix.url)
+        with Telemetry.from_file(workflow, [elsewhere]) as telemetry:
+            _run(telemetry)
+        spans = phoenix.wait_for_spans(2)
 
-    assert len(caught.value.problems) == 1
-    assert "general.telemetry.tracing.phoenix_local" in str(caught.value)
-    assert 'pip install "nat-telemetry[phoenix]"' in str(caught.value)
+    assert sorted(span.name for span in spans) == ["search", "support"]
+    assert {span.resource["openinference.project.name"] for span in spans} == {"guide"}
 
 
 def _register(session: GuideSession, name: str, build: Any) -> Any:

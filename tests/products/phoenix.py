@@ -32,8 +32,13 @@ class Phoenix:
 
     def wait_for_spans(self, project: str, count: int) -> list[dict[str, Any]]:
         """The spans of a project, as soon as there are so many: they are stored a moment after they were taken."""
-        wait_for(lambda: len(self.spans(project)) >= count)
+        wait_for(lambda: self.span_count(project) >= count, 60.0)
         return self.spans(project)
+
+    def span_count(self, project: str) -> int:
+        """How many spans a project has; quick, also where they are big."""
+        projects = self.graphql("{ projects { edges { node { name recordCount } } } }")["projects"]["edges"]
+        return sum(edge["node"]["recordCount"] for edge in projects if edge["node"]["name"] == project)
 
     def spans(self, project: str) -> list[dict[str, Any]]:
         """All spans of a project, as its REST API shows them; none if there is no such project."""

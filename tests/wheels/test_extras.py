@@ -11,12 +11,13 @@ _BASE = {"console", "file"}
 _OPENTELEMETRY = {*_BASE, "otelcollector", "langfuse"}
 
 
-@pytest.mark.contract("S24", "S26")
+@pytest.mark.contract("S22", "S24", "S26", "S43")
 @pytest.mark.parametrize(
     ("extra", "expected"),
     [
         ("opentelemetry", _OPENTELEMETRY),
         ("langfuse", {*_BASE, "otelcollector", "langfuse"}),
+        ("phoenix", {*_BASE, "otelcollector", "phoenix"}),
     ],
 )
 def test_an_extra_brings_its_exporters(

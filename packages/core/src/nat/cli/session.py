@@ -11,7 +11,7 @@ from nat.cli.progress import progress
 from nat.cli.summary import delivery_summary
 from nat.observability.api import Telemetry
 from nat.observability.events import capture_error
-from nat.observability.manager import RunScope
+from nat.observability.manager import RunScope, TelemetryStatus
 from nat.observability.snapshot import encode_line
 from nat.runtime.loader import Workflow
 from nat.runtime.runner import RunResult, result_text, run_many
@@ -38,6 +38,7 @@ class Session:
         )
         self._interruption = Interruption()
         self._scopes: dict[int, RunScope] = {}
+        self._last_scope: RunScope | None = None
         self._has_failed = False
 
     def run(self, values: Sequence[Any], concurrency: int) -> int:
@@ -51,7 +52,8 @@ class Session:
         with self._interruption.listened_to():
             with self._telemetry:
                 self._run_all(values, concurrency)
-            for line in delivery_summary(self._telemetry.status()):
+            status = self._telemetry.status()
+            for line in (*delivery_summary(status), *self._links(status)):
                 say(line)
         if self._interruption.has_happened:
             say("Interrupted.")
@@ -80,8 +82,15 @@ class Session:
 
     def _open_run(self, name: str, *, input: Any) -> RunScope:
         scope = self._telemetry.run(name, input=input)
-        self._scopes[scope.trace_id] = scope
+        self._scopes[scope.trace_id] = self._last_scope = scope
         return scope
+
+    def _links(self, status: TelemetryStatus) -> list[str]:
+        """Where a single run can be looked at, in backends that have something of it."""
+        if not self._is_single or self._last_scope is None:
+            return []
+        urls = self._telemetry.trace_urls(self._last_scope)
+        return [f"trace in {name}: {url}" for name, url in urls.items() if status.exporters[name].delivered]
 
     def _print_single(self, result: RunResult) -> None:
         incomplete = self._incomplete(result)

@@ -173,6 +173,10 @@ class Telemetry:
         """What every exporter has counted and measured, under OpenTelemetry's names for SDK self-observation."""
         return self._manager.metrics()
 
+    def trace_urls(self, run: "RunScope") -> dict[str, str]:
+        """Pages on which backends show a run, by entry name; only of those that have such a page."""
+        return self._manager.trace_urls(run.trace_id, run.root_span_id)
+
     def close(self, timeout: float | None = None) -> "FlushResult":
         """Deliver what waits and stop the exporters; blocks, `timeout` seconds at most for all together. Idempotent."""
         return self._manager.close(timeout)

@@ -43,8 +43,9 @@ from nat.observability.events import (
     capture_error,
     new_trace_id,
     report_nothing,
+    span_id_of,
 )
-from nat.observability.exporter.base_exporter import LaneView
+from nat.observability.exporter.base_exporter import BaseExporter, LaneView
 from nat.observability.ledger import Counts, Ledger
 from nat.observability.noise import Noise, is_ours, raised
 from nat.observability.registry import ExporterEntry, ProcessorEntry, exporter_entry, processor_entries
@@ -406,6 +407,11 @@ class TelemetryManager:
         status = self.status().exporters
         return [measurement for name, slot in self._slots.items() for measurement in slot.metrics(status[name])]
 
+    def trace_urls(self, trace_id: int, root_span_id: int) -> dict[str, str]:
+        """Pages on which backends show a trace, by entry name; only of those that have such a page."""
+        urls = {name: slot.trace_url(trace_id, root_span_id) for name, slot in self._slots.items()}
+        return {name: url for name, url in urls.items() if url is not None}
+
     # -- capture -------------------------------------------------------------------------------------------------------
 
     def open_run(
@@ -566,6 +572,11 @@ class RunScope:
         return self._run.trace_id
 
     @property
+    def root_span_id(self) -> int:
+        """64-bit id of its first span."""
+        return span_id_of(self._run.root_id or "")
+
+    @property
     def error(self) -> CapturedError | None:
         """Why it failed; known once it has ended."""
         return self._error
@@ -703,6 +714,7 @@ class _Slot:
         self._lock = threading.Lock()
         self._held: deque[Drained] = deque()
         self._lane: Lane | None = None
+        self._exporter: BaseExporter | None = None
         self._takes_steps: bool | None = None
         self._thread: LoopThread | None = None
         self._ended_thread: LoopThread | None = None
@@ -847,6 +859,16 @@ class _Slot:
             capacity=self._limits.max_items,
         )
 
+    def trace_url(self, trace_id: int, root_span_id: int) -> str | None:
+        """The page on which its backend shows a trace, if it knows one."""
+        if self._exporter is None:
+            return None
+        try:
+            return self._exporter.trace_url(trace_id, root_span_id)
+        except Exception as exc:
+            _log.debug("%s: trace_url raised %s", self._label, raised(exc))
+            return None
+
     def wait_for_building(self, deadline: float) -> None:
         """Return when the exporter has come up or failed to; one that has let the deadline pass is not waited for again."""
         thread = self._thread
@@ -873,6 +895,7 @@ class _Slot:
                 front = Front(entry.name, processors, view.takes) if processors else None
                 lane = Lane(entry.name, view, options, front=front, ledger=self._ledger, shown=self._shown)
                 exporter.use_lane(lane)
+                self._exporter = exporter
                 async with exporter.start():
                     self._opened(lane, view.takes == "steps")
                     await self._closing.wait()

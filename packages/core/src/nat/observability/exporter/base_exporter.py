@@ -131,6 +131,13 @@ class BaseExporter(ABC):
         """The event stream has ended."""
         _log.debug("%s: the event stream has ended", self.name)
 
+    def trace_url(self, trace_id: int, root_span_id: int) -> str | None:
+        """The page on which the backend shows a trace, for people; `None`: there is none, or nobody knows where.
+
+        Must return at once, on any thread. The URL is shown as it is: nothing in it may be secret.
+        """
+        return None
+
     # -- facts ---------------------------------------------------------------------------------------------------------
 
     @property

@@ -14,7 +14,7 @@ from nat.plugins.opentelemetry.credentials import checked_headers
 from nat.plugins.opentelemetry.endpoints import grpc_endpoint
 from nat.plugins.opentelemetry.transport import Compression, OtlpProtocol, TlsFiles
 
-__all__ = ["OtlpEnvironment"]
+__all__ = ["OtlpEnvironment", "headers_in"]
 
 ChoiceT = TypeVar("ChoiceT")
 
@@ -59,11 +59,7 @@ class OtlpEnvironment:
     @property
     def headers(self) -> dict[str, str]:
         """Headers of each request."""
-        name, value = self._find("HEADERS")
-        try:
-            return checked_headers(_pairs(value))
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+        return headers_in(*self._find("HEADERS"))
 
     @property
     def protocol(self) -> OtlpProtocol | None:
@@ -132,6 +128,18 @@ class OtlpEnvironment:
         for_traces = f"OTEL_EXPORTER_OTLP_TRACES_{name}"
         value = self._value(for_traces)
         return (for_traces, value) if value else (for_all, self._value(for_all))
+
+
+def headers_in(variable: str, text: str) -> dict[str, str]:
+    """Headers as a variable of that name says them.
+
+    Raises:
+        ValueError: It does not; the message names the variable, and shows nothing of a header.
+    """
+    try:
+        return checked_headers(_pairs(text))
+    except ValueError as error:
+        raise ValueError(f"{variable}: {error}") from None
 
 
 def _choice(name: str, value: str, choices: Mapping[str, ChoiceT]) -> ChoiceT | None:

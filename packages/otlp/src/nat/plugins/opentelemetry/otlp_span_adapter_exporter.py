@@ -1,7 +1,7 @@
 """`OTLPSpanAdapterExporter`: sends spans to any OTLP endpoint."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -38,6 +38,7 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         proxy: URL of an HTTP proxy; `None`: as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say. Over HTTP only.
         append_path: False: a path that does not end in `/traces` is complete, too. Over HTTP only.
         insecure: For an endpoint without a scheme: plain text instead of TLS; `None`: on this machine only.
+        trace_page: Gives the URL of the page that shows a trace, of its id and that of its root span; for links.
 
     The other arguments are those of `OtelSpanExporter`.
 
@@ -58,6 +59,7 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         proxy: str | None = None,
         append_path: bool = True,
         insecure: bool | None = None,
+        trace_page: Callable[[int, int], str] | None = None,
         context_state: ContextState | None = None,
         batch_size: int = 100,
         flush_interval: float = 5.0,
@@ -79,6 +81,7 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
             timeout=timeout,
             retries=retries,
         )
+        self._trace_page = trace_page
         self._is_json = protocol == "http/json"
         source = headers if callable(headers) else checked_headers(headers or {})
         self._transport: Transport
@@ -99,6 +102,10 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
     def endpoint(self) -> str:
         """Where spans are sent to, without anything secret."""
         return self._transport.shown_endpoint
+
+    def trace_url(self, trace_id: int, root_span_id: int) -> str | None:
+        """The page on which the backend shows a trace; `None` if nobody has said where."""
+        return None if self._trace_page is None else self._trace_page(trace_id, root_span_id)
 
     async def export_otel_spans(self, spans: list[OtelSpan]) -> None:
         """Send these spans in one request."""

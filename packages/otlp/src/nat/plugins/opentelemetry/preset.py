@@ -29,12 +29,13 @@ def otlp_exporter(
     tls: TlsFiles | None = None,
     timeout: float | None = None,
     translation: Translation | None = None,
+    trace_page: Callable[[int, int], str] | None = None,
 ) -> OTLPSpanAdapterExporter:
     """The exporter that a configuration asks for, with what its backend demands.
 
     Args:
         config: What all OTLP exporters share is taken from it.
-        endpoint, headers, protocol, append_path, insecure: See `OTLPSpanAdapterExporter`.
+        endpoint, headers, protocol, append_path, insecure, trace_page: See `OTLPSpanAdapterExporter`.
         resource_attributes: Beside those of the configuration, which win.
         compression, tls, timeout: In place of the configuration's.
         translation: From a span to its attributes in the backend's own words.
@@ -48,6 +49,7 @@ def otlp_exporter(
         proxy=config.proxy,
         append_path=append_path,
         insecure=insecure,
+        trace_page=trace_page,
         batch_size=config.batch_size,
         flush_interval=config.flush_interval,
         max_queue_size=config.max_queue_size,
