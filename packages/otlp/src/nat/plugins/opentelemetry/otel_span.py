@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nat.data_models.span import Span
 from nat.observability.delivery.codec import register_codec
+from nat.observability.snapshot import plain
 from nat.observability.spans.otlp_json import SCOPE_NAME
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ class OtelSpan:
             context=_sdk_context(*self.context[:2]),
             parent=None if parent is None else _sdk_context(*parent[:2]),
             resource=self.resource,
-            attributes=self.attributes,
+            attributes={key: plain(value) for key, value in self.attributes.items() if value is not None},
             events=self.events,
             links=self.links,
             kind=self.kind,

@@ -13,6 +13,7 @@ from nat.plugins.opentelemetry.credentials import HeaderSource, checked_headers
 from nat.plugins.opentelemetry.encoding import encode_captured, encode_request, encode_span
 from nat.plugins.opentelemetry.endpoints import grpc_endpoint, http_endpoint
 from nat.plugins.opentelemetry.http_transport import HttpTransport
+from nat.plugins.opentelemetry.instrumentation import uninstrumented
 from nat.plugins.opentelemetry.otel_span import OtelSpan
 from nat.plugins.opentelemetry.otel_span_exporter import OtelSpanExporter
 from nat.plugins.opentelemetry.transport import Compression, OtlpProtocol, TlsFiles, Transport
@@ -114,7 +115,7 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
             body = orjson.dumps(request_of((view.span for view in spans), resource))
         else:
             body = encode_request((encode_span(view.span) for view in spans), resource)
-        await self._transport.send(body)
+        await self._send_body(body)
 
     @property
     def _sends_captured(self) -> bool:
@@ -122,9 +123,13 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
 
     async def _send(self, item: Any) -> None:
         if isinstance(item, list) and isinstance(item[0], CapturedSpan):
-            await self._transport.send(encode_request(map(encode_captured, item), self._resource.attributes))
+            await self._send_body(encode_request(map(encode_captured, item), self._resource.attributes))
         else:
             await super()._send(item)
+
+    async def _send_body(self, body: bytes) -> None:
+        with uninstrumented():
+            await self._transport.send(body)
 
     async def _cleanup(self) -> None:
         await self._transport.close()
