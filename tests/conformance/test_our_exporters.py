@@ -70,6 +70,46 @@ class TestPhoenixOverGrpc(TestPhoenix):
         return {**super().settings(), "protocol": "grpc"}
 
 
+class _WithKey(TestOtelCollector):
+    """A vendor with one key."""
+
+    def settings(self) -> dict[str, Any]:
+        return {"endpoint": self.endpoint, "api_key": "key-1"}
+
+    def secret_settings(self, secret: str) -> dict[str, Any]:
+        return {"api_key": secret}
+
+
+class TestLangsmith(_WithKey):
+    """LangSmith: OTLP over HTTP, with a key as header."""
+
+    exporter_type = "langsmith"
+    backend_options = {"path": "/otel/v1/traces"}  # noqa: RUF012  (never changed)
+
+
+class TestGalileo(_WithKey):
+    """Galileo: OTLP over HTTP, with key, project and log stream as headers."""
+
+    exporter_type = "galileo"
+    backend_options = {"path": "/otel/traces"}  # noqa: RUF012  (never changed)
+
+
+class TestPatronus(_WithKey):
+    """Patronus: OTLP over gRPC, unless it is told otherwise."""
+
+    exporter_type = "patronus"
+    uses_grpc = True
+
+
+class TestPatronusOverHttp(_WithKey):
+    """Patronus: OTLP over HTTP."""
+
+    exporter_type = "patronus"
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "protocol": "http"}
+
+
 class _Local(ExporterConformance):
     is_remote = False
 

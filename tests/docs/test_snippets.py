@@ -38,17 +38,29 @@ _PAGES = [
     ROOT / "docs/reference/testing.md",
     ROOT / "docs/backends/file.md",
     ROOT / "docs/backends/console.md",
+    ROOT / "docs/backends/galileo.md",
     ROOT / "docs/backends/langfuse.md",
+    ROOT / "docs/backends/langsmith.md",
+    ROOT / "docs/backends/patronus.md",
     ROOT / "examples/observability/quickstart/README.md",
     ROOT / "packages/core/README.md",
     ROOT / "packages/file/README.md",
+    ROOT / "packages/galileo/README.md",
     ROOT / "packages/langfuse/README.md",
+    ROOT / "packages/langsmith/README.md",
+    ROOT / "packages/patronus/README.md",
     ROOT / "packages/testing/README.md",
 ]
 _SHOWN_ONLY = {"sh", "text", "toml", "json", ""}
 _BIN = Path(sys.executable).parent
 _TIMEOUT_S = 60
-_KEYS_OF_VENDORS = ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
+_KEYS_OF_VENDORS = (
+    "GALILEO_API_KEY",
+    "LANGFUSE_PUBLIC_KEY",
+    "LANGFUSE_SECRET_KEY",
+    "LANGSMITH_API_KEY",
+    "PATRONUS_API_KEY",
+)
 _TRACE_FILE_KEY = "general.telemetry.tracing.trace_file.output_path"
 
 

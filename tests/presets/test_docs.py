@@ -19,7 +19,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _NAT = Path(sys.executable).parent / "nat"
 
 
-@pytest.fixture(params=VENDORS, ids=lambda vendor: vendor.name)
+@pytest.fixture(params=[vendor for vendor in VENDORS if vendor.id == vendor.type], ids=lambda vendor: vendor.id)
 def vendor(request: pytest.FixtureRequest) -> Vendor:
     found: Vendor = request.param
     return found
@@ -28,7 +28,7 @@ def vendor(request: pytest.FixtureRequest) -> Vendor:
 def test_every_setting_is_described_with_its_default(vendor: Vendor) -> None:
     """The page of the preset has its own settings, in their order; the shared page has the others."""
     fields = vendor.config_type.model_fields
-    shared, own = _described("otlp"), _described(vendor.name)
+    shared, own = _described("otlp"), _described(vendor.type)
 
     assert shared.keys() == OtlpConfig.model_fields.keys()
     assert list(own) == [key for key in fields if key not in shared]
@@ -37,9 +37,9 @@ def test_every_setting_is_described_with_its_default(vendor: Vendor) -> None:
 
 
 def test_the_message_for_a_missing_key_is_the_real_one(vendor: Vendor, tmp_path: Path) -> None:
-    (shown,) = re.findall(r"```text\n(.*)\n```", _page(vendor.name))
+    (shown,) = re.findall(r"```text\n(.*)\n```", _page(vendor.type))
     file = tmp_path / "workflow.yaml"
-    file.write_text(f"general:\n  telemetry:\n    tracing:\n      {vendor.name}:\n        _type: {vendor.name}\n")
+    file.write_text(f"general:\n  telemetry:\n    tracing:\n      {vendor.type}:\n        _type: {vendor.type}\n")
 
     with pytest.raises(ConfigurationError) as caught:
         load_workflow(file, entrypoint="optional")
@@ -52,7 +52,7 @@ def test_the_example_sends_its_traces(vendor: Vendor) -> None:
     variables = {variable: vendor.keys[key] for key, variable in vendor.variables.items()}
     with vendor.stand_in() as backend:
         done = subprocess.run(
-            [_NAT, "run", "--config_file", f"examples/observability/{vendor.name}/workflow.yaml", "--input", "spool?"],
+            [_NAT, "run", "--config_file", f"examples/observability/{vendor.type}/workflow.yaml", "--input", "spool?"],
             cwd=_ROOT,
             env={**os.environ, **variables, vendor.address_variable: vendor.address(backend), "PYTHONUTF8": "1"},
             stdin=subprocess.DEVNULL,

@@ -22,8 +22,10 @@ from tests.vendors.vendors import VENDORS, Vendor
 
 _QUICK = RetryConfig(initial_interval=0.02, max_interval=0.05)
 
+_OVER_HTTP = [vendor for vendor in VENDORS if vendor.id != "patronus"]
 
-@pytest.fixture(params=VENDORS, ids=lambda vendor: vendor.name)
+
+@pytest.fixture(params=VENDORS, ids=lambda vendor: vendor.id)
 def vendor(request: pytest.FixtureRequest) -> Vendor:
     found: Vendor = request.param
     return found
@@ -33,7 +35,7 @@ def test_all_runs_are_taken_once(vendor: Vendor) -> None:
     """Every span of the ten recorded runs arrives once, below its parent, and none is refused."""
     with vendor.stand_in() as backend, Telemetry(vendor.config(backend)) as telemetry:
         trace_ids = {run.id: replay(run, telemetry) for run in recorded_runs()}
-        status = telemetry.flush().exporters[vendor.name]
+        status = telemetry.flush().exporters[vendor.type]
 
         assert (status.rejected, status.dropped, status.pending) == (0, {}, 0)
         assert backend.duplicates == []
@@ -53,7 +55,8 @@ def test_settings_of_the_request_are_on_the_wire(vendor: Vendor, compression: st
             replay(recorded_run("tool_call"), telemetry)
         (request,) = backend.requests
 
-    assert request.headers.get("content-encoding", "none") == compression
+    if request.protocol != "grpc":  # where it is the channel's own business
+        assert request.headers.get("content-encoding", "none") == compression
     for span in request.spans:
         assert span.resource.items() >= attributes.items()
 
@@ -84,7 +87,7 @@ def test_a_wrong_key_is_said_once_and_not_tried_again(
     assert sum(letter.count for letter in letters) == sent
     (said,) = (record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
     assert "prod" in said
-    assert "check the key" in said
+    assert vendor.says in said
     assert wrong not in caplog.text
     assert not any(wrong in letter.reason + (letter.answer or "") for letter in letters)
 
@@ -92,7 +95,7 @@ def test_a_wrong_key_is_said_once_and_not_tried_again(
 def test_missing_keys_are_named_with_their_variables(vendor: Vendor, tmp_path: Path) -> None:
     """Each is one problem of the workflow file, with its place and the variable that could give it."""
     file = tmp_path / "workflow.yaml"
-    file.write_text(f"general: {{telemetry: {{tracing: {{prod: {{_type: {vendor.name}}}}}}}}}\n")
+    file.write_text(f"general: {{telemetry: {{tracing: {{prod: {{_type: {vendor.type}}}}}}}}}\n")
 
     with pytest.raises(ConfigurationError) as caught:
         load_workflow(file, entrypoint="optional")
@@ -127,12 +130,11 @@ def test_no_key_is_shown(vendor: Vendor) -> None:
 class TestTampered:
     """A request that was taken is refused once something in it is changed."""
 
-    def test_headers(self, vendor: Vendor, taken: Request, backend: FakeBackend) -> None:
-        for name in vendor.demanded:
-            without = {key: value for key, value in taken.headers.items() if key != name}
+    def test_key(self, vendor: Vendor, taken: Request, backend: FakeBackend) -> None:
+        without = {key: value for key, value in taken.headers.items() if key != vendor.key_header}
 
-            assert _post(backend, taken, headers=without) in range(400, 500)
-            assert _post(backend, taken, headers={**taken.headers, name: "other"}) in range(400, 500)
+        assert _post(backend, taken, headers=without) in (401, 403)
+        assert _post(backend, taken, headers={**without, vendor.key_header: "other"}) in (401, 403)
 
     def test_path(self, taken: Request, backend: FakeBackend) -> None:
         assert _post(backend, taken, path="/v2/traces") == 404
@@ -151,6 +153,11 @@ class TestTampered:
         setattr(message.resource_spans[0].scope_spans[0].spans[0], field, value)
 
         assert _post(backend, taken, body=message.SerializeToString()) in (400, 422)
+
+    @pytest.fixture(params=_OVER_HTTP, ids=lambda vendor: vendor.id)
+    def vendor(self, request: pytest.FixtureRequest) -> Vendor:
+        found: Vendor = request.param
+        return found
 
     @pytest.fixture
     def backend(self, vendor: Vendor) -> Any:

@@ -8,16 +8,18 @@ import pytest
 from tests.wheels.clean import CleanEnvironment
 
 _BASE = {"console", "file"}
-_OPENTELEMETRY = {*_BASE, "otelcollector", "langfuse"}
+_OPENTELEMETRY = {*_BASE, "otelcollector", "galileo", "langfuse", "langsmith", "patronus"}
 
 
-@pytest.mark.contract("S22", "S24", "S26", "S43")
+@pytest.mark.contract("S22", "S24", "S25", "S26", "S27", "S28", "S42", "S43")
 @pytest.mark.parametrize(
     ("extra", "expected"),
     [
         ("opentelemetry", _OPENTELEMETRY),
-        ("langfuse", {*_BASE, "otelcollector", "langfuse"}),
-        ("phoenix", {*_BASE, "otelcollector", "phoenix"}),
+        *(
+            (vendor, {*_BASE, "otelcollector", vendor})
+            for vendor in ("galileo", "langfuse", "langsmith", "patronus", "phoenix")
+        ),
     ],
 )
 def test_an_extra_brings_its_exporters(

@@ -8,9 +8,9 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from nat.cli.register_workflow import register_telemetry_exporter
+from nat.plugins.opentelemetry.fields import IS_URL, from_variables
 from nat.plugins.opentelemetry.settings import OtlpConfig
-from nat.plugins.opentelemetry.variables import from_variables
-from nat.plugins.opentelemetry.vendor_url import IS_URL, vendor_url
+from nat.plugins.opentelemetry.vendor_url import vendor_url
 
 if TYPE_CHECKING:
     from nat.builder.builder import Builder

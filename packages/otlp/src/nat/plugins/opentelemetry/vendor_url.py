@@ -2,35 +2,7 @@
 
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
-
-from nat.plugins.opentelemetry.endpoints import grpc_endpoint, http_endpoint
-
-__all__ = ["IS_ADDRESS", "IS_URL", "vendor_url"]
-
-
-def _is_url(given: str) -> str:
-    try:
-        http_endpoint(given)
-    except ValueError as error:
-        raise PydanticCustomError("no_url", "{reason}", {"reason": str(error)}) from None
-    return given
-
-
-def _is_address(given: str) -> str:
-    try:
-        grpc_endpoint(given)
-    except ValueError as error:
-        raise PydanticCustomError("no_address", "{reason}", {"reason": str(error)}) from None
-    return given
-
-
-IS_URL = AfterValidator(_is_url)
-"""For a field that takes a URL."""
-
-IS_ADDRESS = AfterValidator(_is_address)
-"""For a field that takes a URL, or host and port for gRPC."""
+__all__ = ["vendor_url"]
 
 
 def vendor_url(given: str, path: str) -> str:

@@ -1,0 +1,122 @@
+"""A span in LangSmith's words.
+
+What LangSmith has a field for moves there; the rest stays as it is. Sources: the `langsmith` SDK 0.15.0, which sends the same
+names; LangSmith's page "Trace with OpenTelemetry", section "Supported OpenTelemetry attribute and event mapping". What
+LangSmith calls a session is a project; conversations are threads there, found by the metadata `session_id`, which must be on
+every span.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nat.data_models.span import Span, SpanAttributes, SpanKind
+from nat.plugins.opentelemetry.contents import Contents, contents_of, json_object, json_text
+from nat.plugins.opentelemetry.genai import genai_attributes
+
+__all__ = ["langsmith_attributes"]
+
+_RUN_TYPES: dict[str, str] = {
+    SpanKind.LLM: "llm",
+    SpanKind.TOOL: "tool",
+    SpanKind.RETRIEVER: "retriever",
+    SpanKind.EMBEDDING: "embedding",
+    SpanKind.PROMPT: "prompt",
+}
+_DETAILS = {
+    "input_token_details": {
+        "cache_read": SpanAttributes.LLM_TOKEN_COUNT_CACHE_READ,
+        "cache_creation": SpanAttributes.LLM_TOKEN_COUNT_CACHE_WRITE,
+    },
+    "output_token_details": {"reasoning": SpanAttributes.LLM_TOKEN_COUNT_REASONING},
+}
+
+
+def langsmith_attributes(span: Span, project: str, process: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a span as LangSmith wants to see them.
+
+    Args:
+        span: The span.
+        project: Where it goes.
+        process: Metadata of every run.
+    """
+    contents = contents_of(span.attributes)
+    rest = contents.rest
+    found = {
+        "langsmith.span.kind": _RUN_TYPES.get(str(rest.get(SpanAttributes.SPAN_KIND)), "chain"),
+        "langsmith.trace.name": span.name,
+        "langsmith.trace.session_name": project,
+        "langsmith.span.tags": ", ".join(map(str, rest.pop(SpanAttributes.TAGS, ()))),
+        "gen_ai.prompt": _inputs(contents),
+        "gen_ai.completion": _outputs(contents),
+        "gen_ai.tool.definitions": json_text(contents.tools) if contents.tools else None,
+        "gen_ai.system": rest.get(SpanAttributes.LLM_PROVIDER),
+        **genai_attributes(rest),
+        **_usage(rest),
+        **_metadata(rest, process),
+    }
+    return {**rest, **{key: value for key, value in found.items() if value not in (None, "")}}
+
+
+def _inputs(contents: Contents) -> str | None:
+    request = contents.request()
+    return json_text(request) if request is not None else _object("input", contents.input, contents.input_is_json)
+
+
+def _outputs(contents: Contents) -> str | None:
+    response = contents.response()
+    if response is not None:
+        return json_text(response)
+    if contents.documents:
+        return json_text({"documents": [_document(document) for document in contents.documents]})
+    return _object("output", contents.output, contents.output_is_json)
+
+
+def _object(name: str, text: str | None, is_json: bool) -> str | None:
+    """A JSON object, which is what inputs and outputs of a run are."""
+    if text is None:
+        return None
+    if not is_json:
+        return json_text({name: text})
+    return text if text.startswith("{") else f'{{"{name}":{text}}}'
+
+
+def _document(document: Mapping[str, Any]) -> dict[str, Any]:
+    """As LangSmith draws documents: what is not text is metadata."""
+    facts = {key: document[key] for key in ("id", "score") if key in document}
+    metadata = {**json_object(document.get("metadata")), **facts}
+    return {"type": "Document", "page_content": document.get("content", ""), "metadata": metadata}
+
+
+def _usage(rest: dict[str, Any]) -> dict[str, Any]:
+    """Tokens, those of kinds that have a price of their own in detail; the sums include them."""
+    counts = {
+        "input_tokens": rest.pop(SpanAttributes.LLM_TOKEN_COUNT_PROMPT, None),
+        "output_tokens": rest.pop(SpanAttributes.LLM_TOKEN_COUNT_COMPLETION, None),
+        "total_tokens": rest.pop(SpanAttributes.LLM_TOKEN_COUNT_TOTAL, None),
+    }
+    known: dict[str, Any] = {name: count for name, count in counts.items() if count is not None}
+    if not known:
+        return {}
+    details = {
+        group: {name: rest.pop(key) for name, key in keys.items() if key in rest} for group, keys in _DETAILS.items()
+    }
+    known.update({group: found for group, found in details.items() if found})
+    return {
+        "gen_ai.usage.total_tokens": counts["total_tokens"],
+        "langsmith.metadata.usage_metadata": json_text(known),
+    }
+
+
+def _metadata(rest: dict[str, Any], process: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {
+        **process,
+        "session_id": rest.get(SpanAttributes.SESSION_ID),
+        "user_id": rest.get(SpanAttributes.USER_ID),
+        **json_object(rest.get(SpanAttributes.METADATA)),
+    }
+    rest.pop(SpanAttributes.METADATA, None)
+    return {f"langsmith.metadata.{key}": _plain(value) for key, value in facts.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | bool | int | float) else json_text(value)
