@@ -353,7 +353,7 @@ def test_dead_letters_keep_what_was_refused(backend: FakeBackend, tmp_path: Path
             PermanentExportError,
             ": bad span id; it cannot",
         ),
-        (faults.status(401), PermanentExportError, "; check the key"),
+        (faults.status(401), PermanentExportError, "; check the key, and the variable or file that it comes from"),
         (faults.status(403, body="not yours"), PermanentExportError, ": not yours; the key may not do that"),
         (
             faults.status(404, body="<html>no</html>", content_type="text/html"),
@@ -394,7 +394,7 @@ async def test_what_is_said(backend: FakeBackend, fault: faults.Fault, error: ty
 async def test_a_closed_port(backend: FakeBackend) -> None:
     url = closed_url()
 
-    with pytest.raises(TransientExportError, match=f"no connection to {url}: Connect"):
+    with pytest.raises(TransientExportError, match=f"no connection to {url}: Connection refused"):
         await sent(url)
 
 

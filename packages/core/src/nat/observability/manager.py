@@ -22,13 +22,13 @@ from weakref import WeakSet
 
 from nat.builder.builder import Builder
 from nat.builder.context import ContextState, active_step, enter_step, in_state
-from nat.data_models.component_config import ComponentBaseConfig
 from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.intermediate_step import ROOT_PARENT_ID, IntermediateStepType
-from nat.data_models.masking import hide, secret_texts
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
+from nat.observability.delivery.causes import Cause
+from nat.observability.delivery.errors import ExportFailure, classified
 from nat.observability.delivery.front import ConfiguredProcessor, Front
 from nat.observability.delivery.intake import Drained, Intake, IntakeLimits, Load
 from nat.observability.delivery.loop_thread import LoopThread
@@ -45,6 +45,7 @@ from nat.observability.events import (
     report_nothing,
     span_id_of,
 )
+from nat.observability.exporter.address import address_of, protocol_of, shown_text
 from nat.observability.exporter.base_exporter import BaseExporter, LaneView
 from nat.observability.ledger import Counts, Ledger
 from nat.observability.noise import Noise, is_ours, raised
@@ -56,6 +57,7 @@ from nat.utils.forking import keep_for_ever, new_lock
 from nat.utils.ids import random_hex
 
 __all__ = [
+    "Checkup",
     "ExporterState",
     "ExporterStatus",
     "FlushResult",
@@ -105,6 +107,25 @@ class ExporterStatus(Counts):
     type: str = ""
     state: ExporterState = ExporterState.STARTING
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """One exporter now, for somebody who asks why nothing arrives.
+
+    Attributes:
+        status: Its state and counts.
+        address: Where it sends to, without anything secret; `None` if that is not known.
+        protocol: What it speaks, if it says so.
+        failure: Why it could not start, or how the latest attempt that failed did.
+        send_s: Seconds that its attempts to send have taken in all; `None` without any.
+    """
+
+    status: ExporterStatus
+    address: str | None
+    protocol: str | None
+    failure: ExportFailure | None
+    send_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,6 +433,11 @@ class TelemetryManager:
         urls = {name: slot.trace_url(trace_id, root_span_id) for name, slot in self._slots.items()}
         return {name: url for name, url in urls.items() if url is not None}
 
+    def checkups(self) -> list[Checkup]:
+        """All exporters, with what is known of why they fail."""
+        status = self.status().exporters
+        return [slot.checkup(status[name]) for name, slot in self._slots.items()]
+
     # -- capture -------------------------------------------------------------------------------------------------------
 
     def open_run(
@@ -715,6 +741,7 @@ class _Slot:
         self._held: deque[Drained] = deque()
         self._lane: Lane | None = None
         self._exporter: BaseExporter | None = None
+        self._start_failure: ExportFailure | None = None
         self._takes_steps: bool | None = None
         self._thread: LoopThread | None = None
         self._ended_thread: LoopThread | None = None
@@ -847,6 +874,18 @@ class _Slot:
                 reason=self.reason,
             )
 
+    def checkup(self, status: ExporterStatus) -> Checkup:
+        """What is known of why it fails."""
+        lane = self._lane
+        sending = None if lane is None else lane.metrics.send_time.reading()
+        return Checkup(
+            status=status,
+            address=address_of(self._exporter, self.entry.config),
+            protocol=protocol_of(self._exporter),
+            failure=self._start_failure or (None if lane is None else lane.last_failure),
+            send_s=sending.total if sending is not None and sending.count else None,
+        )
+
     def metrics(self, counts: Counts) -> list[Measurement]:
         """Its metrics, for a reading of its counts."""
         lane = self._lane
@@ -942,6 +981,7 @@ class _Slot:
         with self._lock:
             self.state = ExporterState.DISABLED
             self.reason = reason
+            self._start_failure = _start_failure(exc).shown(self._shown)
         self._changed()
         _log.debug("%s: could not start: %s", self._label, raised(exc))
         _log.error("%s: could not start (%s); it is disabled, everything else goes on", self._label, reason)
@@ -986,7 +1026,7 @@ class _Slot:
 
     def _shown(self, text: str) -> str:
         for config in (self.entry.config, *(one.config for one in self.entry.processors)):
-            text = _without_secrets(text, config)
+            text = shown_text(text, config)
         return text
 
     @property
@@ -1181,6 +1221,13 @@ def _unfinished(steps: Sequence[CapturedStep]) -> CapturedError:
     return CapturedError("incomplete", f"{len(steps)} step(s) never ended: {names}{more}")
 
 
+def _start_failure(exc: BaseException) -> ExportFailure:
+    """What an error means for an exporter that starts: what is wrong with a value stands in its configuration."""
+    failure = classified(exc)
+    is_value = isinstance(exc, ValueError) and failure.cause is Cause.UNKNOWN
+    return replace(failure, cause=Cause.MISCONFIGURED) if is_value else failure
+
+
 def _has_own_loop(entry: ExporterEntry) -> bool:
     """Whether an exporter gets a thread to itself: as its user says, else if it, its disk or a processor may block."""
     delivery = entry.delivery
@@ -1189,9 +1236,3 @@ def _has_own_loop(entry: ExporterEntry) -> bool:
     has_spool = delivery is not None and delivery.spool.enabled
     registrations = [entry.registration, *(processor.registration for processor in entry.processors)]
     return has_spool or not all(registration.is_ours for registration in registrations)
-
-
-def _without_secrets(text: str, config: ComponentBaseConfig) -> str:
-    """An author's message, without the values of the config's secret fields."""
-    given = {key: getattr(config, key, None) for key in config.model_fields_set}
-    return hide(text, secret_texts(given, config.is_secret))

@@ -133,8 +133,8 @@ class Outlet(Protocol):
         """
         ...
 
-    def drop(self, reason: str, count: int) -> None:
-        """Count what was dropped."""
+    def drop(self, reason: str, count: int, why: str = "") -> None:
+        """Count what was dropped; `why` says what failed."""
         ...
 
     def is_ready(self) -> bool:
@@ -348,8 +348,9 @@ class Pipeline:
 
     def _fail(self, stage: _Stage, exc: BaseException, outlet: Outlet, count: int) -> None:
         is_late = isinstance(exc, TimeLimitExceededError)
-        outlet.drop("processor_timeout" if is_late else "processor_error", count)
         what = str(exc) if is_late else f"raised {raised(exc)}"
+        reason = "processor_timeout" if is_late else "processor_error"
+        outlet.drop(reason, count, f"processor {stage.label} {what}")
         self._noise.warn(stage.label, "%s: processor %s %s; its item is not exported", self._owner, stage.label, what)
 
     @property

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         TelemetryExporterBaseConfig,
     )
     from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
+    from nat.observability.delivery.causes import Cause
     from nat.observability.delivery.errors import (
         ItemTooLargeError,
         PartialExportError,
@@ -51,6 +52,7 @@ _HOMES = {
     "DeliveryConfigMixin": "nat.data_models.telemetry_exporter",
     "TelemetryExporterBaseConfig": "nat.data_models.telemetry_exporter",
     "TelemetryProcessorBaseConfig": "nat.data_models.telemetry_processor",
+    "Cause": "nat.observability.delivery.causes",
     "ItemTooLargeError": "nat.observability.delivery.errors",
     "PartialExportError": "nat.observability.delivery.errors",
     "PermanentExportError": "nat.observability.delivery.errors",
@@ -72,6 +74,7 @@ __all__ = [
     "BatchingProcessor",
     "Builder",
     "CallbackProcessor",
+    "Cause",
     "Context",
     "ContextState",
     "DeliveryConfigMixin",

@@ -9,16 +9,20 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from nat.observability.delivery.causes import Cause, cause_of, cause_of_status
+
 __all__ = [
     "ExportFailure",
     "ItemTooLargeError",
     "PartialExportError",
     "PermanentExportError",
     "TransientExportError",
+    "classified",
     "classify",
 ]
 
 _TOO_LARGE_HTTP = 413
+_MAX_QUOTED = 500  # characters
 
 _TRANSIENT_HTTP = frozenset({408, 425, 429, *range(500, 600)})
 _TRANSIENT_ERRNO = frozenset(
@@ -41,25 +45,57 @@ _CONNECTION_ERRORS = frozenset(  # of HTTP clients that do not derive them from 
 )
 
 
-class TransientExportError(Exception):
+class _ExportError(Exception):
+    """What both kinds of failure say beside their message.
+
+    Attributes:
+        cause: Why, in terms that `nat doctor` explains; `None` leaves that to what led to the error.
+        mend: What helps, where that is known better than the cause tells.
+    """
+
+    cause: Cause | None = None
+    mend = ""
+
+    def __init__(self, message: str = "", *, cause: Cause | None = None, mend: str = "") -> None:
+        super().__init__(f"{message}; {mend}" if mend else message)
+        if cause is not None:
+            self.cause = cause
+        self.mend = mend
+
+
+class TransientExportError(_ExportError):
     """The backend may take the same item later: it is sent again.
 
     Args:
         message: What happened, without payload and credentials.
         retry_after_s: Seconds before which the backend wants no further attempt.
+        cause: Why, for `nat doctor`.
+        mend: What helps. It follows the message in logs.
     """
 
-    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
+    retry_after_s: float | None = None
+
+    def __init__(
+        self, message: str = "", *, retry_after_s: float | None = None, cause: Cause | None = None, mend: str = ""
+    ) -> None:
+        super().__init__(message, cause=cause, mend=mend)
         self.retry_after_s = retry_after_s
 
 
-class PermanentExportError(Exception):
-    """The backend will never take this item: one attempt, no more."""
+class PermanentExportError(_ExportError):
+    """The backend will never take this item: one attempt, no more.
+
+    Args:
+        message: What happened, without payload and credentials.
+        cause: Why, for `nat doctor`.
+        mend: What helps. It follows the message in logs.
+    """
 
 
 class ItemTooLargeError(PermanentExportError):
     """The backend takes no request of that size: a list is sent in halves, a single item once more with its texts cut."""
+
+    cause = Cause.TOO_LARGE
 
 
 class PartialExportError(PermanentExportError):
@@ -68,10 +104,13 @@ class PartialExportError(PermanentExportError):
     Args:
         message: The backend's words, without payload and credentials.
         rejected_count: Items of the list that it will never take.
+        cause, mend: See `PermanentExportError`.
     """
 
-    def __init__(self, message: str = "", *, rejected_count: int) -> None:
-        super().__init__(message)
+    cause = Cause.REJECTED
+
+    def __init__(self, message: str = "", *, rejected_count: int, cause: Cause | None = None, mend: str = "") -> None:
+        super().__init__(message, cause=cause, mend=mend)
         self.rejected_count = rejected_count
 
 
@@ -81,24 +120,36 @@ class ExportFailure:
 
     Attributes:
         is_transient: Whether another attempt makes sense.
-        cause: Class of the error, for logs; without the message, which may quote the payload.
+        error: Class of the error, for logs; without the message, which may quote the payload.
         detail: The message of an error whose author meant it for logs, else empty.
         retry_after_s: Seconds before which the backend wants no further attempt.
         is_too_large: Whether less at once might be taken.
         is_answer: Whether it is known that the backend said so; a bug in the exporter looks like a refusal, too.
         rejected_count: How many items of a list were refused, where the others were taken; `None`: all of them.
+        cause: Why, as far as the error tells.
+        mend: What helps, if whoever raised the error has said so; `detail` ends with it.
+        quoted: The message of any other error. Not for logs.
     """
 
     is_transient: bool
-    cause: str
+    error: str
     detail: str = ""
     retry_after_s: float | None = None
     is_too_large: bool = False
     is_answer: bool = False
     rejected_count: int | None = None
+    cause: Cause = Cause.UNKNOWN
+    mend: str = ""
+    quoted: str = ""
 
     def __str__(self) -> str:
-        return f"{self.cause}: {self.detail}" if self.detail else self.cause
+        return f"{self.error}: {self.detail}" if self.detail else self.error
+
+    def shown(self, shown: Callable[[str], str]) -> "ExportFailure":
+        """A copy whose texts have passed through `shown`."""
+        if not (self.detail or self.quoted):
+            return self
+        return replace(self, detail=shown(self.detail), mend=shown(self.mend), quoted=shown(self.quoted))
 
 
 def classify(exc: BaseException, now: Callable[[], float] = time.time) -> ExportFailure:
@@ -112,37 +163,67 @@ def classify(exc: BaseException, now: Callable[[], float] = time.time) -> Export
         exc: What was raised.
         now: Seconds since the epoch, for a `Retry-After` that is a date.
     """
-    cause = type(exc).__name__
-    if isinstance(exc, TransientExportError):
-        return ExportFailure(True, cause, str(exc), _seconds(exc.retry_after_s))
-    if isinstance(exc, PermanentExportError):
-        return ExportFailure(
-            is_transient=False,
-            cause=cause,
-            detail=str(exc),
-            is_too_large=isinstance(exc, ItemTooLargeError),
-            is_answer=True,
-            rejected_count=exc.rejected_count if isinstance(exc, PartialExportError) else None,
-        )
+    error = type(exc).__name__
+    if isinstance(exc, _ExportError):
+        return _said_by_author(exc, error)
     status = _http_status(exc)
     if status is not None:
         return ExportFailure(
             is_transient=status in _TRANSIENT_HTTP,
-            cause=cause,
+            error=error,
             detail=f"HTTP {status}{_from_where(exc)}",
             retry_after_s=_retry_after_s(exc, now),
             is_too_large=status == _TOO_LARGE_HTTP,
             is_answer=True,
+            cause=_cause_of_answer(exc, status),
         )
+    cause, quoted = cause_of(exc), _text_of(exc)
     if isinstance(exc, TimeoutError | asyncio.TimeoutError | ConnectionError) or _is_connection_error(exc):
-        return ExportFailure(True, cause, _from_where(exc).strip())
+        return ExportFailure(True, error, _from_where(exc).strip(), cause=cause, quoted=quoted)
     if isinstance(exc, OSError):
         is_client_error = not type(exc).__module__.startswith("builtins") or exc.errno in _TRANSIENT_ERRNO
-        return ExportFailure(is_client_error, cause, f"{exc.strerror or ''}{_from_where(exc)}".strip())
+        detail = f"{exc.strerror or ''}{_from_where(exc)}".strip()
+        return ExportFailure(is_client_error, error, detail, cause=cause, quoted=quoted)
     if exc.__cause__ is not None and exc.__cause__ is not exc:
         inner = classify(exc.__cause__, now)
-        return replace(inner, cause=cause, detail=str(inner))
-    return ExportFailure(False, cause)
+        return replace(inner, error=error, detail=str(inner))
+    return ExportFailure(False, error, cause=cause, quoted=quoted)
+
+
+def classified(exc: BaseException) -> ExportFailure:
+    """What an error means; one that cannot be asked (its properties raise, its causes go round in circles) is final."""
+    try:
+        return classify(exc)
+    except Exception:
+        return ExportFailure(False, type(exc).__name__)
+
+
+def _said_by_author(exc: _ExportError, error: str) -> ExportFailure:
+    is_transient = isinstance(exc, TransientExportError)
+    return ExportFailure(
+        is_transient=is_transient,
+        error=error,
+        detail=str(exc),
+        retry_after_s=_seconds(exc.retry_after_s) if isinstance(exc, TransientExportError) else None,
+        is_too_large=isinstance(exc, ItemTooLargeError),
+        is_answer=not is_transient,
+        rejected_count=exc.rejected_count if isinstance(exc, PartialExportError) else None,
+        cause=exc.cause or cause_of(exc),
+        mend=exc.mend,
+    )
+
+
+def _text_of(exc: BaseException) -> str:
+    try:
+        return str(exc)[:_MAX_QUOTED]
+    except Exception:  # an author's `__str__`
+        return ""
+
+
+def _cause_of_answer(exc: BaseException, status: int) -> Cause:
+    """A proxy's answer is told from the backend's by the class of the error."""
+    cause = cause_of(exc)
+    return cause if cause is Cause.PROXY else cause_of_status(status)
 
 
 def _is_connection_error(exc: BaseException) -> bool:

@@ -32,6 +32,9 @@ class Front:
         processors: What the lane alone uses.
         takes: What the lane carries.
 
+    Attributes:
+        last_failure: How one of them failed, if one has.
+
     Raises:
         ConfigurationError: One of them does not take or give what the lane carries.
     """
@@ -39,6 +42,7 @@ class Front:
     def __init__(self, owner: str, processors: Sequence[ConfiguredProcessor], takes: Literal["steps", "spans"]) -> None:
         kind = IntermediateStep if takes == "steps" else Span
         self.pipeline = Pipeline(owner, kind, kind)
+        self.last_failure = ""
         self.past: deque[Envelope] = deque()
         self.resumed: deque[tuple[Envelope, int]] = deque()
         self._ledger = Ledger()
@@ -83,8 +87,9 @@ class Front:
         self.resumed.append((envelope, index))
         self._wake()
 
-    def drop(self, reason: str, count: int) -> None:
-        """Count what was dropped."""
+    def drop(self, reason: str, count: int, why: str = "") -> None:
+        """Count what was dropped; `why` says what failed."""
+        self.last_failure = why or self.last_failure
         if self.is_counted:
             self._ledger.drop(reason, count)
         else:

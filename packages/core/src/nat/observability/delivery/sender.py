@@ -6,12 +6,11 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from itertools import chain
 from typing import Any, Protocol
 
 from nat.observability.delivery.breaker import Breaker
-from nat.observability.delivery.errors import ExportFailure, classify
+from nat.observability.delivery.errors import ExportFailure, classified
 from nat.observability.delivery.keeping import Keeping
 from nat.observability.delivery.metrics import LaneMetrics
 from nat.observability.delivery.options import DeliveryOptions
@@ -80,6 +79,9 @@ class Sender:
         clock: Monotonic seconds.
         jitter: Gives numbers from 0 to 1.
         shown: Makes what may be shown of an error's message.
+
+    Attributes:
+        last_failure: How the latest attempt that failed did, if one has.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Sender:
         shown: Callable[[str], str],
     ) -> None:
         self.has_room = asyncio.Event()
+        self.last_failure: ExportFailure | None = None
         self._name = name
         self._options = options
         self._ledger = ledger
@@ -603,8 +606,8 @@ class Sender:
             if is_ours(exc):
                 raise
             _log.debug("%s: export failed: %s", self._name, raised(exc))
-            failure = _classified(exc)
-            return replace(failure, detail=self._shown(failure.detail)) if failure.detail else failure
+            self.last_failure = failure = classified(exc).shown(self._shown)
+            return failure
         return None
 
     def _take_in_part(self, envelope: Envelope, failure: ExportFailure, rejected_count: int) -> None:
@@ -710,11 +713,3 @@ def _is_whole_on_disk(envelope: Envelope) -> bool:
     """Whether all of its record is still to be sent."""
     kept = envelope.kept
     return kept is not None and not isinstance(kept, str) and kept.items == envelope.count
-
-
-def _classified(exc: BaseException) -> ExportFailure:
-    """What an error means; one that cannot be asked (its properties raise, its causes go round in circles) is final."""
-    try:
-        return classify(exc)
-    except Exception:
-        return ExportFailure(False, type(exc).__name__)

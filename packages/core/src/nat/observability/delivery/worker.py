@@ -12,6 +12,8 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any, Literal, Protocol
 
+from nat.observability.delivery.causes import Cause
+from nat.observability.delivery.errors import ExportFailure, classified
 from nat.observability.delivery.front import Front
 from nat.observability.delivery.intake import Load, item_bytes
 from nat.observability.delivery.metrics import LaneMetrics
@@ -138,6 +140,8 @@ class Lane:
         self._item_limit_bytes = options.item_limit_bytes
         self._is_solo = is_solo
         self._clock = clock
+        self._shown = shown
+        self._failure: ExportFailure | None = None
         self._noise = Noise(_log, clock)
         self._sender = Sender(
             name, options, self.ledger, self.metrics, self._noise, self, clock=clock, jitter=jitter, shown=shown
@@ -276,6 +280,14 @@ class Lane:
     def letter_fates(self) -> dict[str, str | None]:
         """What became of letters that were sent again, by id: why they stay, `None` for those delivered. From any thread."""
         return self._sender.letter_fates
+
+    @property
+    def last_failure(self) -> ExportFailure | None:
+        """How a processor, a `_flush` or else the latest attempt that failed did. From any thread."""
+        in_front = "" if self._front is None else self._front.last_failure
+        if in_front:
+            return ExportFailure(False, "processor_error", in_front, cause=Cause.PROCESSOR)
+        return self._failure or self._sender.last_failure
 
     async def flush(self) -> None:
         """Return when everything has met its fate that was offered before or found on disk.
@@ -606,6 +618,7 @@ class Lane:
         except BaseException as exc:
             if is_ours(exc):
                 raise
+            self._failure = classified(exc).shown(self._shown)
             self._noise.warn("export", "%s: export() raised %s; the item is lost", self.name, raised(exc))
             self.ledger.reject(len(self._exported) if self._accepts_on_submit else 1)
             self._exported.clear()
@@ -681,10 +694,12 @@ class Lane:
         self._resumed.append((envelope, index))
         self._wake.set()
 
-    def drop(self, reason: str, count: int) -> None:
-        """Count what the pipeline dropped."""
+    def drop(self, reason: str, count: int, why: str = "") -> None:
+        """Count what the pipeline dropped; `why` says what failed."""
         if self._is_over:
             return  # too late: it has been counted as lost
+        if why:
+            self._failure = ExportFailure(False, reason, why, cause=Cause.PROCESSOR)
         _log.debug("%s: %d item(s) dropped: %s", self.name, count, reason)
         self.ledger.drop(reason, count)
 
@@ -856,6 +871,7 @@ class Lane:
         except BaseException as exc:
             if is_ours(exc):
                 raise
+            self._failure = classified(exc).shown(self._shown)
             self._noise.warn("flush", "%s: _flush raised %s", self.name, raised(exc))
 
     def _in_background(self, coroutine: Coroutine[Any, Any, None], context: contextvars.Context) -> None:

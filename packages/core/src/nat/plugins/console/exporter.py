@@ -46,6 +46,7 @@ class ConsoleExporter(RawExporter[IntermediateStep, IntermediateStep]):
         context_state: "ContextState | None" = None,
     ) -> None:
         super().__init__(context_state)
+        self.endpoint = stream
         self._keeps_content = max_content_chars > 0
         self._canvas = cache(  # shared by the copies of all runs, made when the first of them draws
             partial(make_canvas, stream, prefix, is_live=live, color=color, max_content_chars=max_content_chars)

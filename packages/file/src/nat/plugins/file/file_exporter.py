@@ -90,6 +90,11 @@ class FileExporter(RawExporter[IntermediateStep, str]):
         return self._writer.path
 
     @property
+    def endpoint(self) -> str:
+        """The same, for `nat doctor`."""
+        return str(self.path)
+
+    @property
     def delivery_options(self) -> DeliveryOptions:
         """Everything that waits is written in one go."""
         return _in_one_go(super().delivery_options)
@@ -152,6 +157,11 @@ class SpanFileExporter(SpanExporter[Span, Span]):
     def path(self) -> Path:
         """The file being written."""
         return self._writer.path
+
+    @property
+    def endpoint(self) -> str:
+        """The same, for `nat doctor`."""
+        return str(self.path)
 
     @property
     def delivery_options(self) -> DeliveryOptions:

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from nat.observability.delivery.causes import Cause
 from nat.observability.delivery.errors import PartialExportError, TransientExportError
 from nat.observability.noise import Noise
 from nat.plugins.opentelemetry.credentials import without_secrets
@@ -61,7 +62,7 @@ def conclude(body: bytes, *, is_json: bool, where: str, secrets: list[str], nois
     try:
         found = partial_success(body, is_json=is_json)
     except MalformedAnswerError as error:
-        raise TransientExportError(f"{where}: its answer cannot be read ({error})") from None
+        raise TransientExportError(f"{where}: its answer cannot be read ({error})", cause=Cause.NO_RECEIVER) from None
     words = shown_words(found.message, secrets)
     if found.rejected_count > 0:
         raise PartialExportError(words or "no reason given", rejected_count=found.rejected_count)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from nat.observability.delivery.causes import Cause
 from nat.observability.delivery.errors import ItemTooLargeError, PermanentExportError, TransientExportError
 from nat.observability.noise import Noise
 from nat.plugins.opentelemetry.answers import conclude, retry_delay_s, shown_words
@@ -45,17 +46,39 @@ _Code = grpc.StatusCode
 _RETRYABLE = frozenset(
     {_Code.CANCELLED, _Code.DEADLINE_EXCEEDED, _Code.ABORTED, _Code.OUT_OF_RANGE, _Code.UNAVAILABLE, _Code.DATA_LOSS}
 )
-_ADVICE = {
-    _Code.UNAUTHENTICATED: "; check the key",
-    _Code.PERMISSION_DENIED: "; the key may not do that",
-    _Code.UNIMPLEMENTED: "; no OTLP receiver for traces listens there",
+_MEANINGS = {  # of statuses that are final
+    _Code.UNAUTHENTICATED: (Cause.UNAUTHENTICATED, "check the key, and the variable or file that it comes from"),
+    _Code.PERMISSION_DENIED: (Cause.FORBIDDEN, "the key may not do that"),
+    _Code.UNIMPLEMENTED: (Cause.NO_RECEIVER, "no OTLP receiver for traces listens there"),
+    _Code.NOT_FOUND: (Cause.PROJECT_MISSING, ""),
+    _Code.INVALID_ARGUMENT: (Cause.REFUSED_REQUEST, ""),
+    _Code.FAILED_PRECONDITION: (Cause.REFUSED_REQUEST, ""),
+    _Code.INTERNAL: (Cause.BACKEND_FAILS, ""),
+    _Code.RESOURCE_EXHAUSTED: (Cause.BUSY, ""),
+}
+_PASSING = {  # of those that may pass
+    _Code.DEADLINE_EXCEEDED: Cause.TIMEOUT,
+    _Code.RESOURCE_EXHAUSTED: Cause.BUSY,
+    _Code.UNAVAILABLE: Cause.BACKEND_FAILS,
 }
 _TOO_LARGE = "larger than max"
-_HINTS = {  # what grpcio says of a failed connection, and what that means
-    "Socket closed": "; if it expects TLS, use https://",
-    "http1.x server": "; HTTP is spoken on this port: use protocol: http, or the port for gRPC, usually 4317",
-    "CERTIFICATE_VERIFY_FAILED": "; if its authority is your own, name it in tls.ca_file",
-    "WRONG_VERSION_NUMBER": "; it speaks no TLS on this port: use http://",
+_USE_HTTP = "HTTP is spoken on this port: use protocol: http, or the port for gRPC, usually 4317"
+_SIGNS = {  # in what grpcio says of a connection that failed, and what they mean
+    "http1.x server": (Cause.SPEAKS_HTTP, _USE_HTTP),
+    "missing selected ALPN": (Cause.SPEAKS_HTTP, _USE_HTTP),
+    "CERTIFICATE_VERIFY_FAILED: certificate has expired": (Cause.CERTIFICATE_EXPIRED, ""),
+    "CERTIFICATE_VERIFY_FAILED": (Cause.UNKNOWN_AUTHORITY, "if its authority is your own, name it in tls.ca_file"),
+    "Hostname Verification Check failed": (Cause.CERTIFICATE_HOST, ""),
+    "WRONG_VERSION_NUMBER": (Cause.NO_TLS, "it speaks no TLS on this port: use http://"),
+    "Tls handshake failed": (Cause.TLS, ""),
+    "errors resolving": (Cause.UNKNOWN_HOST, ""),
+    "DNS resolution failed": (Cause.UNKNOWN_HOST, ""),
+    "HTTP proxy": (Cause.PROXY, ""),
+    "Connection refused": (Cause.REFUSED, ""),
+    "unreachable": (Cause.UNREACHABLE, ""),
+    "No route to host": (Cause.UNREACHABLE, ""),
+    "Socket closed": (Cause.CLOSED, "if it expects TLS, use https://"),
+    "failed to connect": (Cause.CLOSED, ""),
 }
 
 
@@ -128,7 +151,7 @@ class GrpcTransport:
         try:
             return await current_headers(self._headers)
         except UnreadableCredentialError as error:
-            raise TransientExportError(str(error)) from None
+            raise TransientExportError(str(error), cause=Cause.MISCONFIGURED) from None
 
     async def _call(self, body: bytes, headers: dict[str, str]) -> bytes:
         metadata = _metadata(headers)
@@ -167,11 +190,15 @@ class GrpcTransport:
         details = dict(error.trailing_metadata() or ()).get(_STATUS_DETAILS)
         delay_s = retry_delay_s(details) if isinstance(details, bytes) else None
         if code in _RETRYABLE or (code is _Code.RESOURCE_EXHAUSTED and delay_s is not None):
-            hint = next((hint for sign, hint in _HINTS.items() if sign in text), "")
-            raise TransientExportError(said + hint, retry_after_s=delay_s) from None
+            cause, mend = next(
+                (meaning for sign, meaning in _SIGNS.items() if sign in text),
+                (_PASSING.get(code, Cause.UNKNOWN), ""),
+            )
+            raise TransientExportError(said, retry_after_s=delay_s, cause=cause, mend=mend) from None
         if code is _Code.RESOURCE_EXHAUSTED and _TOO_LARGE in text:
-            raise ItemTooLargeError(said) from None
-        raise PermanentExportError(said + _ADVICE.get(code, "")) from None
+            raise ItemTooLargeError(said, cause=Cause.TOO_LARGE) from None
+        cause, mend = _MEANINGS.get(code, (Cause.UNKNOWN, ""))
+        raise PermanentExportError(said, cause=cause, mend=mend) from None
 
 
 def _end_of(call: Any) -> asyncio.Event:
@@ -193,7 +220,8 @@ def _metadata(headers: dict[str, str]) -> tuple[tuple[str, str | bytes], ...]:
     for name, value in headers.items():
         if not value.isascii():
             raise PermanentExportError(
-                f"the header {name!r} holds a letter that gRPC does not take; only ASCII is sent"
+                f"the header {name!r} holds a letter that gRPC does not take; only ASCII is sent",
+                cause=Cause.MISCONFIGURED,
             )
         pairs.append((name.lower(), value.encode() if name.lower().endswith("-bin") else value))
     return tuple(pairs)

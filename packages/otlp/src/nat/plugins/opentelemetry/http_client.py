@@ -1,6 +1,8 @@
 """An HTTP client for exporters: one request at a time in, its answer or an error that delivery understands out."""
 
 import io
+import os
+import socket
 import ssl
 import urllib.request
 from collections.abc import Mapping
@@ -12,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from multidict import CIMultiDict
 
+from nat.observability.delivery.causes import Cause, cause_of, cause_of_status
 from nat.observability.delivery.errors import ItemTooLargeError, PermanentExportError, TransientExportError
 from nat.plugins.opentelemetry.answers import shown_words, words_of
 from nat.plugins.opentelemetry.credentials import without_secrets
@@ -56,7 +59,7 @@ class HttpClient:
         user_agent: Who asks.
         tls: Files for TLS.
         proxy: URL of a proxy; `None`: as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say.
-        no_http_advice: What to say where what answers is no HTTP.
+        no_http_mend: What to say where what answers is no HTTP.
 
     Raises:
         OSError: A file for TLS cannot be read.
@@ -64,13 +67,13 @@ class HttpClient:
     """
 
     def __init__(
-        self, user_agent: str, *, tls: TlsFiles | None = None, proxy: str | None = None, no_http_advice: str = ""
+        self, user_agent: str, *, tls: TlsFiles | None = None, proxy: str | None = None, no_http_mend: str = ""
     ) -> None:
         self._user_agent = user_agent
         self._ssl: ssl.SSLContext | bool = True if tls is None else ssl_context(tls)
         self._proxy = proxy
         self._proxies: dict[tuple[str, str], str | None] = {}
-        self._no_http_advice = no_http_advice
+        self._no_http_mend = no_http_mend
         self._session: aiohttp.ClientSession | None = None
 
     def proxy_for(self, url: str) -> str | None:
@@ -118,25 +121,27 @@ class HttpClient:
 
     def _raise_for(self, error: aiohttp.ClientError | OSError, url: str, proxy: str | None) -> NoReturn:
         """Say why there is no answer; not `from` the error, which may quote the URL with all that is in it."""
-        where = shown_url(url)
+        where, cause, mends = shown_url(url), cause_of(error), [""]
         match error:
             case aiohttp.InvalidURL():
-                raise PermanentExportError(f"{where} is no URL") from None
+                raise PermanentExportError(f"{where} is no URL", cause=Cause.MISCONFIGURED) from None
             case aiohttp.ClientHttpProxyError():
                 _raise_for_proxy(error.status, where, proxy)
             case aiohttp.ClientProxyConnectionError():
                 said = f"no connection to the proxy {shown_url(proxy or '')}: {_reason(error)}"
             case aiohttp.ClientSSLError():
-                said = f"TLS with {where} failed: {_reason(error)}{_tls_advice(error)}"
+                said, mends = f"TLS with {where} failed: {_reason(error)}", [_TLS_MENDS.get(cause, "")]
             case aiohttp.ClientConnectorError():
                 said = f"no connection to {where}: {_reason(error)}"
             case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
-                said = f"{where} closed the connection without an answer{_scheme_advice(url)}"
+                said, cause = f"{where} closed the connection without an answer", Cause.CLOSED
+                mends = [_scheme_mend(url)]
             case aiohttp.ClientResponseError():
-                said = f"{where}: what it answers is no HTTP{self._no_http_advice}{_scheme_advice(url)}"
+                said, cause = f"{where}: what it answers is no HTTP", Cause.NO_HTTP
+                mends = [self._no_http_mend, _scheme_mend(url)]
             case _:
                 said = f"{where}: {type(error).__name__}"
-        raise TransientExportError(said) from None
+        raise TransientExportError(said, cause=cause, mend="; ".join(filter(None, mends))) from None
 
 
 def raise_for_answer(
@@ -144,7 +149,7 @@ def raise_for_answer(
     where: str,
     secrets: list[str],
     *,
-    advice: Mapping[int, str],
+    mends: Mapping[int, str],
     retryable: frozenset[int] = _RETRYABLE,
 ) -> NoReturn:
     """Raise what an answer means that is no success.
@@ -153,7 +158,7 @@ def raise_for_answer(
         answer: It.
         where: Who says so.
         secrets: What no message may contain.
-        advice: What to do, by status.
+        mends: What to do, by status.
         retryable: Statuses that may pass.
 
     Raises:
@@ -165,26 +170,45 @@ def raise_for_answer(
     if 300 <= status < 400:
         location = without_secrets(shown_url(answer.headers.get("Location", "")), secrets)
         to = f" to {location}" if location else ""
-        raise PermanentExportError(f"{said}: it redirects{to}; set endpoint to where it leads")
+        mend = "set endpoint to where it leads"
+        raise PermanentExportError(f"{said}: it redirects{to}", cause=Cause.REDIRECT, mend=mend)
+    cause = _cause_of_answer(status, words, where)
     if status in retryable:
-        raise TransientExportError(said, retry_after_s=_retry_after_s(answer.headers.get("Retry-After")))
+        delay_s = _retry_after_s(answer.headers.get("Retry-After"))
+        raise TransientExportError(said, retry_after_s=delay_s, cause=cause)
     if status == _TOO_LARGE:
         raise ItemTooLargeError(said)
-    raise PermanentExportError(said + advice.get(status, "") + _PROXY_ADVICE.get(status, ""))
+    mend = "" if cause is Cause.PROJECT_MISSING else {**_PROXY_MENDS, **mends}.get(status, "")
+    raise PermanentExportError(said, cause=cause, mend=mend)
 
 
-_PROXY_ADVICE = {407: "; put user and password into the proxy's URL: http://user:password@host:port"}
+_PROXY_MENDS = {407: "put user and password into the proxy's URL: http://user:password@host:port"}
+_TLS_MENDS = {
+    Cause.UNKNOWN_AUTHORITY: "if its authority is your own, name it in tls.ca_file",
+    Cause.NO_TLS: "it speaks no TLS on this port: use http://",
+    Cause.CLIENT_CERTIFICATE: "it asks for a client certificate: set tls.certificate_file",
+}
+_MAY_BE_PROJECT = frozenset({400, 404, 422})
+_PROJECT_WORDS = ("project", "experiment", "workspace", "log stream", "logstream")  # what vendors call it
+
+
+def _cause_of_answer(status: int, words: str, where: str) -> Cause:
+    """Why a backend refuses; whether it is a project that is missing stands in its words only."""
+    if status not in _MAY_BE_PROJECT or urlsplit(where).path in words:
+        return cause_of_status(status)
+    is_project = any(word in words.lower() for word in _PROJECT_WORDS)
+    return Cause.PROJECT_MISSING if is_project else cause_of_status(status)
 
 
 def _raise_for_proxy(status: int, where: str, proxy: str | None) -> NoReturn:
     said = f"the proxy {shown_url(proxy or '')} answers {status} for {where}"
     if status in _RETRYABLE:
-        raise TransientExportError(said) from None
-    raise PermanentExportError(said + _PROXY_ADVICE.get(status, "")) from None
+        raise TransientExportError(said, cause=Cause.PROXY) from None
+    raise PermanentExportError(said, cause=Cause.PROXY, mend=_PROXY_MENDS.get(status, "")) from None
 
 
-def _scheme_advice(url: str) -> str:
-    return "; if it expects TLS, use https://" if urlsplit(url).scheme == "http" else ""
+def _scheme_mend(url: str) -> str:
+    return "if it expects TLS, use https://" if urlsplit(url).scheme == "http" else ""
 
 
 async def _read(response: aiohttp.ClientResponse) -> HttpAnswer:
@@ -224,25 +248,14 @@ def _reason(error: aiohttp.ClientConnectorError | aiohttp.ClientSSLError) -> str
     inner = _inner(error)
     if isinstance(inner, ssl.SSLError):
         return getattr(inner, "verify_message", None) or inner.reason or "handshake failed"
+    if isinstance(inner, OSError) and (inner.errno or 0) > 0 and not isinstance(inner, socket.gaierror):
+        return os.strerror(inner.errno or 0)
     return (inner.strerror if isinstance(inner, OSError) else None) or type(inner or error).__name__
-
-
-def _tls_advice(error: aiohttp.ClientSSLError) -> str:
-    inner = _inner(error)
-    if isinstance(inner, ssl.SSLCertVerificationError):
-        return "; if its authority is your own, name it in tls.ca_file"
-    reason = getattr(inner, "reason", None) or ""
-    if reason in _NO_TLS:
-        return "; it speaks no TLS on this port: use http://"
-    return "; it asks for a client certificate: set tls.certificate_file" if "CERTIFICATE_REQUIRED" in reason else ""
 
 
 def _inner(error: BaseException) -> BaseException | None:
     certificate_error: BaseException | None = getattr(error, "certificate_error", None)
     return certificate_error or getattr(error, "os_error", None) or error.__cause__
-
-
-_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_EOF_WHILE_READING")
 
 
 def _proxy_for(url: str) -> str | None:

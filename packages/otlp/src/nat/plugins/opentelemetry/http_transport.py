@@ -1,6 +1,6 @@
 """OTLP over HTTP.
 
-Sources: OTLP specification, section "OTLP/HTTP"; which status codes are tried again: its "Retryable Response Codes".
+Sources: OTLP specification, section "OTLP/HTTP"which status codes are tried again: its "Retryable Response Codes".
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from multidict import CIMultiDict
 
+from nat.observability.delivery.causes import Cause
 from nat.observability.delivery.errors import PermanentExportError, TransientExportError
 from nat.observability.noise import Noise
 from nat.plugins.opentelemetry.answers import conclude
@@ -31,14 +32,14 @@ _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _UNAUTHORIZED = frozenset({401, 403})
 _INLINE_BYTES = 32 * 1024  # what is compressed at once takes half a millisecond; more goes to another thread
 _GZIP_LEVEL = 3
-_NO_HTTP_ADVICE = "; perhaps gRPC is spoken on this port (use protocol: grpc, or the port for HTTP, usually 4318)"
-_ADVICE = {
-    400: "; it cannot read what was sent",
-    401: "; check the key",
-    403: "; the key may not do that",
-    404: "; check the path of the endpoint",
-    405: "; check the path of the endpoint",
-    415: "; it does not take this encoding: try protocol http/protobuf or http/json, or compression none",
+_NO_HTTP_MEND = "perhaps gRPC is spoken on this port (use protocol: grpc, or the port for HTTP, usually 4318)"
+_MENDS = {
+    400: "it cannot read what was sent",
+    401: "check the key, and the variable or file that it comes from",
+    403: "the key may not do that",
+    404: "check the path of the endpoint",
+    405: "check the path of the endpoint",
+    415: "it does not take this encoding: try protocol http/protobuf or http/json, or compression none",
 }
 
 
@@ -72,7 +73,7 @@ class HttpTransport:
         self._headers = headers
         self._content_type = _JSON if is_json else _PROTOBUF
         self._is_gzip = compression == "gzip"
-        self._client = HttpClient(user_agent(), tls=tls, proxy=proxy, no_http_advice=_NO_HTTP_ADVICE)
+        self._client = HttpClient(user_agent(), tls=tls, proxy=proxy, no_http_mend=_NO_HTTP_MEND)
         self._noise = Noise(_log)
 
     @property
@@ -101,7 +102,7 @@ class HttpTransport:
         try:
             return await current_headers(self._headers)
         except UnreadableCredentialError as error:
-            raise TransientExportError(str(error)) from None
+            raise TransientExportError(str(error), cause=Cause.MISCONFIGURED) from None
 
     async def _post(self, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
         all_headers = CIMultiDict(headers)
@@ -113,15 +114,17 @@ class HttpTransport:
     def _judge(self, answer: HttpAnswer, secrets: list[str]) -> None:
         where, content_type = self.shown_endpoint, answer.content_type
         if not answer.is_success:
-            raise_for_answer(answer, where, secrets, advice=_ADVICE)
+            raise_for_answer(answer, where, secrets, mends=_MENDS)
         if not answer.is_whole:
-            raise TransientExportError(f"{where}: the answer was cut short")
+            raise TransientExportError(f"{where}: the answer was cut short", cause=Cause.CLOSED)
         if not answer.body and content_type != "text/html":
             return
         if content_type not in (_PROTOBUF, _JSON):
             raise PermanentExportError(
                 f"HTTP {answer.status} from {where} with {content_type}, where OTLP answers with {self._content_type}: "
-                "this is no OTLP receiver (a log-in page, a proxy?); check the endpoint"
+                "this is no OTLP receiver (a log-in page, a proxy?)",
+                cause=Cause.NO_RECEIVER,
+                mend="check the endpoint",
             )
         conclude(answer.body, is_json=content_type == _JSON, where=where, secrets=secrets, noise=self._noise)
 
