@@ -6,6 +6,7 @@ import click
 import pytest
 
 from nat.cli.main import cli
+from nat.observability.delivery.causes import Cause
 from tests.docs import markdown
 
 _REFERENCE = markdown.ROOT / "docs/reference/cli.md"
@@ -34,6 +35,7 @@ def options_of(*names: str) -> set[str]:
         ("nat run", [("run",)]),
         ("nat info", [("info", "components")]),
         ("nat validate", [("validate",)]),
+        ("nat doctor", [("doctor",)]),
         ("nat status", [("status",)]),
         ("nat spool", [("spool", "status"), ("spool", "send")]),
         ("nat dead-letters", [("dead-letters", name) for name in ("list", "show", "drop", "replay")]),
@@ -44,3 +46,11 @@ def test_every_option_is_in_the_reference(heading: str, commands: list[tuple[str
     documented = set(re.findall(r"(--[a-z]\w+)", section(heading))) - _EVERYWHERE
 
     assert documented == set[str]().union(*(options_of(*command) for command in commands))
+
+
+def test_the_guide_has_every_cause_in_the_words_of_the_doctor() -> None:
+    guide = (markdown.ROOT / "docs/guide/traces-do-not-arrive.md").read_text(encoding="utf-8")
+
+    rows = [f"| `{cause}` | {cause.meaning} | {cause.mend} |" for cause in Cause]
+
+    assert re.findall(r"^\| `.*$", guide, re.MULTILINE) == rows

@@ -35,6 +35,7 @@ _PAGES = [
     ROOT / "docs/start.md",
     ROOT / "docs/guide/instrument.md",
     ROOT / "docs/guide/write-an-exporter.md",
+    ROOT / "docs/guide/traces-do-not-arrive.md",
     ROOT / "docs/reference/testing.md",
     ROOT / "docs/backends/file.md",
     ROOT / "docs/backends/console.md",

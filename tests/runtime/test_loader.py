@@ -393,6 +393,33 @@ def test_workflow_section_may_be_required_or_unused(write: WriteFile) -> None:
     assert load_workflow(wrong, entrypoint="unused").run_name == "nobody"
 
 
+def test_the_entrypoint_may_be_imported_only_for_a_type_that_is_not_known_otherwise(write: WriteFile) -> None:
+    """Once, and all that is wrong is said as ever."""
+    text = """\
+        workflow: {{entrypoint: './{}.py:answer'}}
+        general: {{telemetry: {{tracing: {{prod: {{_type: {}}}}}}}}}
+        """
+    known = write("a.yaml", text.format("broken", "console"))
+    unknown = write("b.yaml", text.format("broken", "nowhere"))
+    needed = write("c.yaml", text.format("agent", "from_agent"))
+    write("broken.py", "raise RuntimeError('imported')\n")
+    write("agent.py", """
+        from nat.plugin_api import TelemetryExporterBaseConfig, register_telemetry_exporter
+        class Config(TelemetryExporterBaseConfig, name="from_agent"):
+            pass
+        @register_telemetry_exporter(config_type=Config)
+        async def from_agent(config, builder):
+            yield None
+        """)  # fmt: skip
+
+    assert [entry.name for entry in load_workflow(known, entrypoint="if_needed").exporters] == ["prod"]
+    assert [problem.partition(" ")[0] for problem in problems_of(unknown, entrypoint="if_needed")] == [
+        "b.yaml:1:12:",
+        "b.yaml:2:40:",
+    ]
+    assert load_workflow(needed, entrypoint="if_needed").exporters[0].registration.type_name == "from_agent"
+
+
 def test_unset_variable_is_an_empty_text_and_a_warning(
     write: WriteFile, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

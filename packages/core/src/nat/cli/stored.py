@@ -12,7 +12,7 @@ from nat.cli.errors import EXIT_USAGE, CommandFailed
 
 if TYPE_CHECKING:
     from nat.observability.delivery.options import StorageKind
-    from nat.runtime.loader import Workflow
+    from nat.runtime.loader import Entrypoint, Workflow
 
 __all__ = [
     "age",
@@ -78,7 +78,9 @@ def find_directories(kind: "StorageKind", directory: Path | None, config_file: P
     return list(dict.fromkeys(directory_of(kind, entry.delivery) for entry in entries))
 
 
-def load_exporters(config_file: Path, overrides: tuple[tuple[str, str], ...] = ()) -> "Workflow":
+def load_exporters(
+    config_file: Path, overrides: tuple[tuple[str, str], ...] = (), *, entrypoint: "Entrypoint" = "unused"
+) -> "Workflow":
     """Read a workflow file for its exporters; its function is not looked up.
 
     Raises:
@@ -86,7 +88,7 @@ def load_exporters(config_file: Path, overrides: tuple[tuple[str, str], ...] = (
     """
     from nat.runtime.loader import load_workflow
 
-    workflow = load_workflow(config_file, overrides, entrypoint="unused")
+    workflow = load_workflow(config_file, overrides, entrypoint=entrypoint)
     if not workflow.exporters:
         raise CommandFailed(f"{config_file}: configures no exporter under general.telemetry.tracing.", EXIT_USAGE)
     return workflow

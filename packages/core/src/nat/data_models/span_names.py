@@ -97,6 +97,7 @@ class SpanAttributes(StrEnum):
     NAT_TIME_TO_FIRST_CHUNK_S = "nat.stream.time_to_first_chunk_s"
     NAT_INCOMPLETE = "nat.span.incomplete"
     NAT_ABANDONED = "nat.generator.abandoned"
+    NAT_DOCTOR = "nat.doctor"
 
 
 class SpanStatusCode(StrEnum):

@@ -36,7 +36,7 @@ __all__ = ["Entrypoint", "Workflow", "load_workflow", "status_directory_of"]
 
 logger = logging.getLogger("nat.observability.configuration")
 
-Entrypoint = Literal["required", "optional", "unused"]
+Entrypoint = Literal["required", "optional", "unused", "if_needed"]
 
 _TRACING: Path = ("general", "telemetry", "tracing")
 _OWN_KEYS = ("enabled", "required", "delivery", "processors")  # those of RESERVED_KEYS that do something
@@ -94,7 +94,8 @@ def load_workflow(
         path: The file.
         overrides: Dotted keys and the values they get, as if they stood in the file.
         entrypoint: Whether a `workflow:` section must be there. With `"unused"` its module is imported, for the
-            exporters it may register, and its function is not looked up.
+            exporters it may register, and its function is not looked up; with `"if_needed"` only if an exporter's type is
+            not known without it.
         registry: Where exporter types are looked up.
 
     Raises:
@@ -128,6 +129,7 @@ class _Loading:
         self._problems: list[Problem] = list(document.problems)
         self._delivery: DeliveryConfig | None = None
         self._environment = Interpolation()
+        self._postponed: str | None = None
         self._ignored: set[Path] = set()  # where an unset variable does not matter, or is reported as a problem
 
     def load(self, overrides: Sequence[tuple[str, str]]) -> Workflow:
@@ -224,6 +226,9 @@ class _Loading:
             if values.get("entrypoint") is None:
                 self._add(("workflow",), "has no entrypoint, expected package.module:function or ./file.py:function")
             return name, None, None
+        if self._entrypoint == "if_needed":
+            self._postponed = code
+            return name, code, None
         return name, code, self._import_entrypoint(code)
 
     def _import_entrypoint(self, code: str) -> Callable[..., Any] | None:
@@ -231,7 +236,8 @@ class _Loading:
         try:
             module_name, function_name = split_entrypoint(code)
             module = import_code(module_name, self._folder)
-            return None if self._entrypoint == "unused" else find_callable(module, function_name)
+            is_called = self._entrypoint in ("required", "optional")
+            return find_callable(module, function_name) if is_called else None
         except CannotImportError as error:
             self._add(path, str(error), error.details)
         except ValueError as error:
@@ -343,6 +349,10 @@ class _Loading:
         try:
             return self._registry.resolve(type_name, kind)
         except ConfigurationError as error:
+            if self._postponed is not None:
+                code, self._postponed = self._postponed, None
+                self._import_entrypoint(code)
+                return self._resolve(entry, path, kind)
             for problem in error.problems:
                 self._add((*path, "_type"), problem.message, problem.details)
             return None
