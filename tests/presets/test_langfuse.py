@@ -158,7 +158,7 @@ def test_no_start_time_makes_it_raise() -> None:
         name="odd", context=context, start_time=2**63 - 1, attributes={"nat.stream.time_to_first_chunk_s": 1e18}
     )
 
-    assert "langfuse.observation.completion_start_time" not in langfuse_attributes(span)
+    assert "langfuse.observation.completion_start_time" not in langfuse_attributes(span, {})
 
 
 @pytest.mark.contract("S34")

@@ -55,8 +55,7 @@ def test_a_run_is_shown_natively(run: RecordedRun) -> None:
     }
     assert {one.metadata.get("session_id") for one in shown.values()} == {facts.session_id}
     assert {one.metadata.get("user_id") for one in shown.values()} == {facts.user_id}
-    root = shown[run.name]
-    assert facts.metadata.keys() == root.metadata.keys() - {"session_id", "user_id"}
+    assert facts.metadata.keys() == shown[run.name].metadata.keys() - {"session_id", "user_id"}
 
 
 def test_tokens_are_shown_with_their_details() -> None:
@@ -139,6 +138,9 @@ def test_parameters_are_those_that_the_sdk_sends() -> None:
     assert asked.attributes["gen_ai.request.max_tokens"] == 200
     assert asked.attributes["gen_ai.response.finish_reasons"] == ["tool_calls"]
     assert asked.attributes["gen_ai.operation.name"] == "chat"
+    assert asked.attributes["langsmith.metadata.invocation_params"] == '{"temperature":0.2,"max_tokens":200}'
+    assert asked.attributes["langsmith.metadata.ls_model_name"] == "gpt-4o-mini"
+    assert asked.attributes["langsmith.metadata.ls_provider"] == "openai"
 
 
 @pytest.mark.parametrize("prefix", ["", "/api/v1"])

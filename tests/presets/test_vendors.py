@@ -1,11 +1,9 @@
 """What holds for every preset, against a stand-in that refuses what the vendor refuses."""
 
-import http.client
 import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -18,6 +16,7 @@ from nat.observability.delivery.dead_letters import DeadLetters
 from nat.runtime.loader import load_workflow
 from nat.testing import FakeBackend, Request, recorded_run, recorded_runs, replay, tree_of
 from nat.testing.facts import facts_of
+from tests.vendors.reading import sent_again
 from tests.vendors.vendors import VENDORS, Vendor
 
 _QUICK = RetryConfig(initial_interval=0.02, max_interval=0.05)
@@ -133,26 +132,26 @@ class TestTampered:
     def test_key(self, vendor: Vendor, taken: Request, backend: FakeBackend) -> None:
         without = {key: value for key, value in taken.headers.items() if key != vendor.key_header}
 
-        assert _post(backend, taken, headers=without) in (401, 403)
-        assert _post(backend, taken, headers={**without, vendor.key_header: "other"}) in (401, 403)
+        assert sent_again(backend, taken, headers=without) in (401, 403)
+        assert sent_again(backend, taken, headers={**without, vendor.key_header: "other"}) in (401, 403)
 
     def test_path(self, taken: Request, backend: FakeBackend) -> None:
-        assert _post(backend, taken, path="/v2/traces") == 404
-        assert _post(backend, taken, path=f"{taken.path}/more") == 404
+        assert sent_again(backend, taken, path="/v2/traces") == 404
+        assert sent_again(backend, taken, path=f"{taken.path}/more") == 404
 
     def test_content_type(self, taken: Request, backend: FakeBackend) -> None:
-        assert _post(backend, taken, headers={**taken.headers, "content-type": "text/plain"}) in (400, 415)
+        assert sent_again(backend, taken, headers={**taken.headers, "content-type": "text/plain"}) in (400, 415)
 
     def test_body(self, taken: Request, backend: FakeBackend) -> None:
-        assert _post(backend, taken, body=b"\xff" + taken.body) in (400, 422)
-        assert _post(backend, taken, body=taken.body[:-1]) in (400, 422)
+        assert sent_again(backend, taken, body=b"\xff" + taken.body) in (400, 422)
+        assert sent_again(backend, taken, body=taken.body[:-1]) in (400, 422)
 
     @pytest.mark.parametrize(("field", "value"), [("trace_id", b"\x01"), ("span_id", b"\x01" * 16), ("span_id", b"")])
     def test_ids(self, taken: Request, backend: FakeBackend, field: str, value: bytes) -> None:
         message = ExportTraceServiceRequest.FromString(taken.body)
         setattr(message.resource_spans[0].scope_spans[0].spans[0], field, value)
 
-        assert _post(backend, taken, body=message.SerializeToString()) in (400, 422)
+        assert sent_again(backend, taken, body=message.SerializeToString()) in (400, 422)
 
     @pytest.fixture(params=_OVER_HTTP, ids=lambda vendor: vendor.id)
     def vendor(self, request: pytest.FixtureRequest) -> Vendor:
@@ -169,29 +168,6 @@ class TestTampered:
         with Telemetry(vendor.config(backend)) as telemetry:
             replay(recorded_run("tool_call"), telemetry)
         (request,) = backend.requests
-        assert _post(backend, request) == 200
+        assert sent_again(backend, request) == 200
         assert Counter(backend.attempts.values()) == {2: len(request.spans)}
         return request
-
-
-def _post(
-    backend: FakeBackend,
-    taken: Request,
-    *,
-    path: str | None = None,
-    headers: dict[str, str] | None = None,
-    body: bytes | None = None,
-) -> int:
-    """Send a request again, with something in it replaced; the status of the answer."""
-    sent = taken.headers if headers is None else headers
-    connection = http.client.HTTPConnection(urlsplit(backend.base_url).netloc)
-    try:
-        connection.request(
-            "POST",
-            taken.path if path is None else path,
-            taken.body if body is None else body,
-            {name: value for name, value in sent.items() if name not in ("host", "content-length")},
-        )
-        return connection.getresponse().status
-    finally:
-        connection.close()

@@ -4,6 +4,9 @@ Sources: Galileo's descriptions of the endpoint (headers, 401, 404, 415, 422, pa
 must have ("Minimum requirements for valid spans"); the SDK 2.7.0, whose requests it takes, too.
 """
 
+import base64
+import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +14,12 @@ from nat.testing import FakeBackend, ReceivedSpan, Request, faults, otlp
 from nat.testing.faults import OK, Fault
 from tests.vendors.reading import take_spans
 
-__all__ = ["KEY", "OLDER_PATH", "PATH", "missing_of", "stand_in"]
+__all__ = ["KEY", "OLDER_PATH", "PATH", "missing_of", "serve_log_in", "stand_in"]
 
 PATH, OLDER_PATH = "/otel/traces", "/api/galileo/otel/traces"
 KEY = "gal-test-key"
+
+_ID, _TIME = "00000000-0000-4000-8000-000000000001", "2026-01-01T00:00:00Z"
 
 
 def stand_in(projects: tuple[str, ...] | None = None) -> FakeBackend:
@@ -23,6 +28,25 @@ def stand_in(projects: tuple[str, ...] | None = None) -> FakeBackend:
     for path in (PATH, "/otel/v1/traces", OLDER_PATH):
         backend.reply_at(path, lambda request: judge(request, projects))
     return backend
+
+
+def serve_log_in(backend: FakeBackend) -> None:
+    """Answer what Galileo's SDK asks for before it sends: health, a token for the key, and who that is."""
+    user = {"id": _ID, "email": "a@example.com", "role": "admin", "created_at": _TIME, "updated_at": _TIME}
+    replies = {
+        "/healthcheck": {"api_version": "1.0.0", "message": "ok", "version": "1"},
+        "/login/api_key": {"access_token": _token(), "refresh_token": "r"},
+        "/current_user": {**user, "organization_id": _ID, "organization_name": "o", "permissions": []},
+    }
+    for path, body in replies.items():
+        backend.reply_at(path, faults.status(200, body=body))
+
+
+def _token() -> str:
+    """A JSON Web Token that is good for an hour; nobody looks at its signature."""
+    parts: tuple[dict[str, Any], ...] = ({"alg": "HS256", "typ": "JWT"}, {"sub": "a", "exp": int(time.time()) + 3600})
+    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
+    return ".".join([*encoded, "c2ln"])
 
 
 def judge(request: Request, projects: tuple[str, ...] | None = None) -> Fault:

@@ -93,9 +93,10 @@ def trace_of(spans: list[ReceivedSpan]) -> dict[str, Any]:
                 "output": observation(span).output,
                 "session_id": attributes.get("session.id"),
                 "user_id": attributes.get("user.id"),
-                "environment": resource.get("langfuse.environment")
+                "environment": attributes.get("langfuse.environment")
+                or resource.get("langfuse.environment")
                 or resource.get("deployment.environment.name", "default"),
-                "release": resource.get("langfuse.release"),
+                "release": attributes.get("langfuse.release", resource.get("langfuse.release")),
                 "version": attributes.get("langfuse.version", resource.get("service.version")),
             }
     return shown

@@ -5,6 +5,7 @@ Python SDK 5.0.4, which sends the same names; Langfuse's page "OpenTelemetry", s
 server (August 2026). On a span that is not the root, tags are metadata: Langfuse would take them for those of the trace.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,8 +30,13 @@ _PARAMETERS = (SpanAttributes.LLM_INVOCATION_PARAMETERS, SpanAttributes.EMBEDDIN
 _OBSERVATION, _TRACE = "langfuse.observation", "langfuse.trace"
 
 
-def langfuse_attributes(span: Span) -> dict[str, Any]:
-    """The attributes of a span as Langfuse wants to see them."""
+def langfuse_attributes(span: Span, process: Mapping[str, str]) -> dict[str, Any]:
+    """The attributes of a span as Langfuse wants to see them.
+
+    Args:
+        span: The span.
+        process: Attributes of every span.
+    """
     contents = contents_of(span.attributes)
     rest = contents.rest
     kind = rest.get(SpanAttributes.SPAN_KIND)
@@ -47,7 +53,7 @@ def langfuse_attributes(span: Span) -> dict[str, Any]:
         found[f"{_OBSERVATION}.level"] = "ERROR"
         found[f"{_OBSERVATION}.status_message"] = span.status.message
     found.update(_trace(span, rest) if span.context.parent_span_id is None else _metadata(_OBSERVATION, rest))
-    return {**rest, **{key: value for key, value in found.items() if value is not None}}
+    return {**rest, **process, **{key: value for key, value in found.items() if value is not None}}
 
 
 def _input(contents: Contents) -> str | None:

@@ -69,6 +69,7 @@ class LangfuseConfig(OtlpConfig, name="langfuse"):
 async def langfuse_exporter(config: LangfuseConfig, builder: "Builder") -> "AsyncIterator[OTLPSpanAdapterExporter]":
     """Build the exporter: OTLP over HTTP, with HTTP Basic authentication by the two keys."""
     from base64 import b64encode
+    from functools import partial
     from importlib.metadata import version
 
     from nat.plugins.langfuse.attributes import langfuse_attributes
@@ -86,13 +87,12 @@ async def langfuse_exporter(config: LangfuseConfig, builder: "Builder") -> "Asyn
             **software,
         }
 
+    process = {"langfuse.environment": config.environment, "langfuse.release": config.release}
+    said = {name: value for name, value in process.items() if value}
     yield otlp_exporter(
         config,
         endpoint=vendor_url(config.endpoint, _PATH),
         headers=headers,
-        resource_attributes={
-            "langfuse.environment": config.environment or None,
-            "langfuse.release": config.release or None,
-        },
-        translation=langfuse_attributes,
+        resource_attributes=said,
+        translation=partial(langfuse_attributes, process=said),
     )

@@ -112,6 +112,9 @@ def _metadata(rest: dict[str, Any], process: Mapping[str, Any]) -> dict[str, Any
         **process,
         "session_id": rest.get(SpanAttributes.SESSION_ID),
         "user_id": rest.get(SpanAttributes.USER_ID),
+        "ls_provider": rest.get(SpanAttributes.LLM_PROVIDER),
+        "ls_model_name": rest.get(SpanAttributes.LLM_MODEL_NAME),
+        "invocation_params": rest.pop(SpanAttributes.LLM_INVOCATION_PARAMETERS, None),
         **json_object(rest.get(SpanAttributes.METADATA)),
     }
     rest.pop(SpanAttributes.METADATA, None)
