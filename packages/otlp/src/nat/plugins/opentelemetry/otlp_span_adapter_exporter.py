@@ -12,7 +12,6 @@ from nat.observability.spans.otlp_json import request_of
 from nat.plugins.opentelemetry.credentials import HeaderSource, checked_headers
 from nat.plugins.opentelemetry.encoding import encode_captured, encode_request, encode_span
 from nat.plugins.opentelemetry.endpoints import grpc_endpoint, http_endpoint
-from nat.plugins.opentelemetry.http_transport import HttpTransport
 from nat.plugins.opentelemetry.instrumentation import uninstrumented
 from nat.plugins.opentelemetry.otel_span import OtelSpan
 from nat.plugins.opentelemetry.otel_span_exporter import OtelSpanExporter
@@ -96,6 +95,8 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
             return
         url = http_endpoint(endpoint, appends_path=append_path, is_insecure=insecure)
         self._say(url.notes, url.warnings, is_secure=url.url.startswith("https:"), tls=tls)
+        from nat.plugins.opentelemetry.http_transport import HttpTransport
+
         self._transport = HttpTransport(
             url, source, is_json=self._is_json, compression=compression, tls=tls, proxy=proxy
         )
