@@ -3,21 +3,14 @@
 In a process of its own: `python -m tests.support.fault_backend hangs` prints its URL and serves until its input ends.
 """
 
-import asyncio
-import json
-import socket
 import sys
-import threading
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from email.utils import formatdate
-from typing import Any, Literal
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
 
 import aiohttp
-from aiohttp import web
 
 from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.span import Span
@@ -25,7 +18,8 @@ from nat.observability.delivery.errors import PermanentExportError, TransientExp
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.exporter.raw_exporter import RawExporter
 from nat.observability.exporter.span_exporter import SpanExporter
-from nat.testing.web_server import WebServer
+from nat.testing import FakeBackend, Request, closed_url, faults
+from nat.testing.faults import Fault
 
 __all__ = [
     "HANGS",
@@ -45,33 +39,21 @@ __all__ = [
 ]
 
 _PATH = "/v1/spans"
-_WAIT_S = 20.0
-_TRICKLE_S = 0.2  # between two bytes
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What happens to one request after it has been read."""
-
-    kind: Literal["status", "hangs", "resets", "trickles"] = "status"
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-OK = Answer()
-HANGS = Answer("hangs")
-RESETS = Answer("resets")
-TRICKLES = Answer("trickles")
+Answer = Fault
+OK = faults.OK
+HANGS = faults.HANG
+RESETS = faults.RESET
+TRICKLES = faults.TRICKLE
 
 
 def answer(status: int) -> Answer:
-    return Answer(status=status)
+    return faults.status(status)
 
 
 def retry_later(status: int, after_s: int, *, as_date: bool = False) -> Answer:
     """An answer that names the time of the next attempt, in seconds or as an HTTP date."""
-    value = formatdate(time.time() + after_s, usegmt=True) if as_date else str(after_s)
-    return Answer(status=status, headers={"Retry-After": value})
+    return faults.status(status, retry_after_s=after_s, as_date=as_date)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,49 +68,38 @@ class Arrival:
 
 
 class FaultBackend:
-    """Answers as planned: first `plan(...)`, then whatever `from_now_on(...)` says; 413 above `limit_bytes`. Thread-safe."""
+    """The fake backend of `nat.testing`, which is asked for names and ids of spans, or of steps. Thread-safe."""
 
     def __init__(self) -> None:
-        self.server = WebServer(_PATH, self._handle, is_held=True)
-        self.url = self.server.url
-        self.limit_bytes: int | None = None
-        self._plan: deque[Answer] = deque()
-        self._default = OK
-        self._arrivals: list[Arrival] = []
-        self._taken: Counter[str] = Counter()
-        self._changed = threading.Condition()
+        self._backend = FakeBackend(_PATH)
+        self.url = self._backend.url
+        self.plan = self._backend.plan
+        self.from_now_on = self._backend.from_now_on
+        self.recover = self._backend.recover
 
-    # -- what it is told -----------------------------------------------------------------------------------------------
+    def __enter__(self) -> Self:
+        self._backend.__enter__()
+        return self
 
-    def plan(self, *answers: Answer) -> None:
-        """Answer the next requests with these, in order."""
-        with self._changed:
-            self._plan.extend(answers)
+    def __exit__(self, *exc: Any) -> None:
+        self._backend.__exit__(*exc)
 
-    def from_now_on(self, fault: Answer) -> None:
-        """Answer everything with this, unless something else is planned."""
-        with self._changed:
-            self._default = fault
+    @property
+    def limit_bytes(self) -> int | None:
+        return self._backend.limit_bytes
 
-    def recover(self) -> None:
-        """Forget all faults; what hangs is answered with 200."""
-        with self._changed:
-            self._plan.clear()
-            self._default = OK
-        self.server.release()
-
-    # -- what it has seen ----------------------------------------------------------------------------------------------
+    @limit_bytes.setter
+    def limit_bytes(self, limit: int | None) -> None:
+        self._backend.limit_bytes = limit
 
     @property
     def arrivals(self) -> list[Arrival]:
-        with self._changed:
-            return list(self._arrivals)
+        return [_arrival(request) for request in self._backend.requests]
 
     @property
     def taken(self) -> Counter[str]:
         """Ids of the spans that were acknowledged, and how often."""
-        with self._changed:
-            return Counter(self._taken)
+        return Counter(span_id for request in self._backend.acknowledged for span_id in _arrival(request).span_ids)
 
     @property
     def duplicates(self) -> list[str]:
@@ -140,72 +111,38 @@ class FaultBackend:
 
     def wait_for(self, count: int) -> None:
         """Block until that many requests have arrived."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: len(self._arrivals) >= count, _WAIT_S), len(self._arrivals)
+        self._backend.wait_for_requests(count)
 
     def wait_for_names(self, names: Iterable[str]) -> None:
         """Block until spans of all these names have arrived."""
         missing, looked_at = set(names), 0
+        while missing:
+            requests = self._backend.wait_for_requests(looked_at + 1)
+            missing.difference_update(*(_arrival(request).names for request in requests[looked_at:]))
+            looked_at = len(requests)
 
-        def is_enough() -> bool:
-            nonlocal looked_at
-            missing.difference_update(*(arrival.names for arrival in self._arrivals[looked_at:]))
-            looked_at = len(self._arrivals)
-            return not missing
 
-        with self._changed:
-            assert self._changed.wait_for(is_enough, _WAIT_S), f"{len(missing)} did not come"
-
-    # -- its answers ---------------------------------------------------------------------------------------------------
-
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        parsed = json.loads(body)
-        spans = parsed if isinstance(parsed, list) else [parsed]
-        ids = [span["span_id"] for span in spans]
-        with self._changed:
-            fate = self._plan.popleft() if self._plan else self._default
-            if self.limit_bytes is not None and len(body) > self.limit_bytes:
-                fate = answer(413)
-            names = [span["name"] for span in spans]
-            self._arrivals.append(Arrival(time.monotonic(), len(body), names, ids, fate))
-            self._changed.notify_all()
-        match fate.kind:
-            case "hangs":
-                await self.server.released()
-            case "resets":
-                assert request.transport is not None
-                request.transport.abort()
-                return web.Response()
-            case "trickles":
-                await self._trickle(request)
-        if fate.status < 300:
-            with self._changed:
-                self._taken.update(ids)
-        return web.json_response({}, status=fate.status, headers=fate.headers)
-
-    async def _trickle(self, request: web.Request) -> None:
-        """Bytes of an answer, one at a time, until somebody recovers us or hangs up."""
-        response = web.StreamResponse()
-        await response.prepare(request)
-        with suppress(ConnectionResetError):
-            while not self.server.is_released:
-                await response.write(b" ")
-                await asyncio.sleep(_TRICKLE_S)
+def _arrival(request: Request) -> Arrival:
+    parsed = request.json()
+    items = parsed if isinstance(parsed, list) else [parsed]
+    return Arrival(
+        time_s=request.time_s,
+        size_bytes=len(request.body),
+        names=[item["name"] for item in items],
+        span_ids=[item["span_id"] for item in items],
+        answer=request.fault,
+    )
 
 
 @contextmanager
 def running_fault_backend() -> Iterator[FaultBackend]:
-    backend = FaultBackend()
-    with backend.server.running():
+    with FaultBackend() as backend:
         yield backend
 
 
 def closed_port() -> str:
     """A URL at which connections are refused."""
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    return f"http://127.0.0.1:{port}{_PATH}"
+    return closed_url(_PATH)
 
 
 class PostSpans(SpanExporter[Span, dict[str, Any]]):

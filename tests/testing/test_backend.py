@@ -175,6 +175,7 @@ def test_any_json_is_kept(backend: FakeBackend) -> None:
     (request,) = backend.requests
     assert answer.status == 200
     assert (request.protocol, request.json(), request.spans) == ("json", {"batch": [1, 2]}, [])
+    assert backend.acknowledged == [request]
 
 
 @pytest.mark.parametrize(
@@ -240,6 +241,7 @@ def test_other_paths_can_be_served(backend: FakeBackend) -> None:
     assert json.loads(post(f"{backend.base_url}/projects", b"", {}, method="GET").body) == ["one"]
     assert json.loads(post_json(f"{backend.base_url}/login", {"key": 1}).body) == {"sent": {"key": 1}}
     assert [request.path for request in backend.requests] == ["/projects", "/login"]
+    assert backend.acknowledged == []
 
 
 # -- waiting -----------------------------------------------------------------------------------------------------------
@@ -412,6 +414,7 @@ def test_what_hangs_is_answered_when_it_recovers(backend: FakeBackend) -> None:
 
 
 def test_a_trickle_has_no_end(backend: FakeBackend) -> None:
+    """It is cut off when the backend recovers, and what it answered is not taken."""
     backend.plan(faults.TRICKLE)
     connection = http.client.HTTPConnection("127.0.0.1", int(backend.base_url.rpartition(":")[2]), timeout=20)
     connection.request("POST", "/v1/traces", message_of("a").SerializeToString(), {"Content-Type": PROTOBUF})
@@ -419,7 +422,11 @@ def test_a_trickle_has_no_end(backend: FakeBackend) -> None:
     response = connection.getresponse()
 
     assert (response.status, response.read(2)) == (200, b"  ")
+    backend.recover()
+    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+        response.read()
     connection.close()
+    assert backend.spans == []
 
 
 def test_nobody_is_at_a_closed_url() -> None:

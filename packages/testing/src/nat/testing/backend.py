@@ -81,9 +81,11 @@ class FakeBackend:
         self._plan: deque[Fault] = deque()
         self._default = OK
         self._requests: list[Request] = []
+        self._acknowledged: list[Request] = []
         self._spans: list[ReceivedSpan] = []
         self._counts: Counter[str] = Counter()
         self._changed = threading.Condition()
+        self._recoveries = 0
         self._running = ExitStack()
         self._grpc: GrpcFront | None = None
         if grpc:
@@ -105,10 +107,11 @@ class FakeBackend:
             self._default = fault
 
     def recover(self) -> None:
-        """Forget what is planned, and answer what hangs with success."""
+        """Forget what is planned, answer what hangs with success, and cut off what trickles."""
         with self._changed:
             self._plan.clear()
             self._default = OK
+            self._recoveries += 1
         self._server.let_pass()
         if self._grpc is not None:
             self._grpc.let_pass()
@@ -124,6 +127,12 @@ class FakeBackend:
         """All requests, in the order in which they came."""
         with self._changed:
             return list(self._requests)
+
+    @property
+    def acknowledged(self) -> list[Request]:
+        """The requests that it has answered with success, in that order; the rest of a partial success is one, too."""
+        with self._changed:
+            return list(self._acknowledged)
 
     @property
     def spans(self) -> list[ReceivedSpan]:
@@ -228,6 +237,7 @@ class FakeBackend:
         """The client has its success: take the spans."""
         taken = request.spans[: len(request.spans) - request.fault.rejected_count]
         with self._changed:
+            self._acknowledged.append(request)
             self._spans.extend(taken)
             self._counts.update(f"{span.trace_id}{span.span_id}" for span in taken)
             self._changed.notify_all()
@@ -273,11 +283,13 @@ class FakeBackend:
 
     async def _trickle(self, http: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
+        recoveries = self._recoveries
         await response.prepare(http)
         with suppress(ConnectionError):
-            while not self._server.is_released and http.transport is not None:
+            while self._recoveries == recoveries and not self._server.is_released and http.transport is not None:
                 await response.write(b" ")
                 await asyncio.sleep(_TRICKLE_S)
+        _reset(http)
         return response
 
 
@@ -320,10 +332,11 @@ def _protocol(content_type: str, body: bytes) -> Protocol:
         return "http/protobuf"
     if content_type != otlp.JSON:
         return "other"
-    with suppress(ValueError):
-        document = json.loads(body)
-        if isinstance(document, Mapping) and "resourceSpans" in document:
-            return "http/json"
+    if b'"resourceSpans"' in body:  # most other JSON need not be read for that
+        with suppress(ValueError):
+            document = json.loads(body)
+            if isinstance(document, Mapping) and "resourceSpans" in document:
+                return "http/json"
     return "json"
 
 

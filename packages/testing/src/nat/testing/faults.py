@@ -78,7 +78,7 @@ RESET = Fault("reset", "reset")
 """The connection is reset instead of an answer."""
 
 TRICKLE = Fault("trickle", "trickle")
-"""An answer that comes a byte at a time and does not end, until the backend recovers."""
+"""An answer that comes a byte at a time and does not end; when the backend recovers, it is cut off."""
 
 TRUNCATED = Fault("truncated", "truncated")
 """Status 200, and a body that is shorter than announced. Over gRPC: an answer that is no message."""
