@@ -187,7 +187,7 @@ def test_loop_says_where_an_exporter_lives(loop: Any, is_shared: bool) -> None:
 
 
 def test_the_reference_names_every_key_and_its_default() -> None:
-    section = PAGE.read_text(encoding="utf-8").partition("## Delivery")[2].partition("## Paths")[0]
+    section = PAGE.read_text(encoding="utf-8").partition("## Delivery")[2].partition("## Processors")[0]
     rows = re.findall(r"^\| `([\w.]+)` \| (.*?) \|", section, re.MULTILINE)
     known = dict(_flat(DeliveryConfig))
 
