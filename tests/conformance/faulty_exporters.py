@@ -78,7 +78,7 @@ class GivesUpWhatMayPass(PostingExporter):
 
 @fault(
     {
-        "test_it_waits_as_long_as_the_backend_says[429-seconds]": "though status 429 asked for 1 s",
+        "test_it_waits_as_long_as_the_backend_says[in seconds]": "though status 429 asked for 1 s",
     }
 )
 class DoesNotWait(PostingExporter):

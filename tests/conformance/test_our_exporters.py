@@ -1,6 +1,7 @@
 """Every exporter that this project ships passes the tests that any exporter inherits."""
 
 import json
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -39,21 +40,8 @@ class TestOtelCollectorOverGrpc(TestOtelCollector):
         return {**super().settings(), "protocol": "grpc"}
 
 
-class TestLangfuse(TestOtelCollector):
-    """Langfuse: OTLP over HTTP, with Basic authentication."""
-
-    exporter_type = "langfuse"
-    backend_options = {"path": "/api/public/otel/v1/traces"}  # noqa: RUF012  (never changed)
-
-    def settings(self) -> dict[str, Any]:
-        return {"endpoint": self.endpoint, "public_key": "pk-lf-1", "secret_key": "sk-lf-1"}
-
-    def secret_settings(self, secret: str) -> dict[str, Any]:
-        return {"secret_key": f"sk-lf-{secret}"}
-
-
 class TestPhoenix(TestOtelCollector):
-    """Phoenix over HTTP."""
+    """Phoenix, over HTTP."""
 
     exporter_type = "phoenix"
 
@@ -62,17 +50,28 @@ class TestPhoenix(TestOtelCollector):
 
 
 class TestPhoenixOverGrpc(TestPhoenix):
-    """Phoenix over gRPC."""
+    """Phoenix, over gRPC."""
 
     uses_grpc = True
 
     def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "protocol": "grpc"}
+        return {"endpoint": self.endpoint, "protocol": "grpc"}
+
+
+class TestLangfuse(TestOtelCollector):
+    """Langfuse, with Basic authentication."""
+
+    exporter_type = "langfuse"
+    backend_options = MappingProxyType({"path": "/api/public/otel/v1/traces"})
+
+    def settings(self) -> dict[str, Any]:
+        return {"endpoint": self.endpoint, "public_key": "pk-lf-1", "secret_key": "sk-lf-1"}
+
+    def secret_settings(self, secret: str) -> dict[str, Any]:
+        return {"secret_key": f"sk-lf-{secret}"}
 
 
 class _WithKey(TestOtelCollector):
-    """A vendor with one key."""
-
     def settings(self) -> dict[str, Any]:
         return {"endpoint": self.endpoint, "api_key": "key-1"}
 
@@ -81,28 +80,28 @@ class _WithKey(TestOtelCollector):
 
 
 class TestLangsmith(_WithKey):
-    """LangSmith: OTLP over HTTP, with a key as header."""
+    """LangSmith."""
 
     exporter_type = "langsmith"
-    backend_options = {"path": "/otel/v1/traces"}  # noqa: RUF012  (never changed)
+    backend_options = MappingProxyType({"path": "/otel/v1/traces"})
 
 
 class TestGalileo(_WithKey):
-    """Galileo: OTLP over HTTP, with key, project and log stream as headers."""
+    """Galileo."""
 
     exporter_type = "galileo"
-    backend_options = {"path": "/otel/traces"}  # noqa: RUF012  (never changed)
+    backend_options = MappingProxyType({"path": "/otel/traces"})
 
 
 class TestPatronus(_WithKey):
-    """Patronus: OTLP over gRPC, unless it is told otherwise."""
+    """Patronus, over gRPC, its default."""
 
     exporter_type = "patronus"
     uses_grpc = True
 
 
 class TestPatronusOverHttp(_WithKey):
-    """Patronus: OTLP over HTTP."""
+    """Patronus, over HTTP."""
 
     exporter_type = "patronus"
 
