@@ -363,6 +363,11 @@ def test_dead_letters_keep_what_was_refused(backend: FakeBackend, tmp_path: Path
         (faults.status(415), PermanentExportError, "try protocol http/protobuf or http/json"),
         (faults.status(503, body={"detail": [{"message": "busy"}]}), TransientExportError, ": busy"),
         (
+            faults.status(422, body={"detail": [{"loc": ["header", "x-experiment"], "msg": "Field required"}]}),
+            PermanentExportError,
+            ": header x-experiment: Field required",
+        ),
+        (
             faults.status(422, body={"message": "no"}, content_type="application/problem+json"),
             PermanentExportError,
             ": no",

@@ -156,6 +156,8 @@ def _words_in(answer: Any) -> str:
     if isinstance(answer, str):
         return answer
     if isinstance(answer, Mapping):
+        if isinstance(missed := answer.get("msg"), str):  # FastAPI's, of a request that it cannot take
+            return ": ".join(filter(None, (" ".join(map(str, answer.get("loc") or ())), missed)))
         for key in ("message", "error", "detail", "errors"):
             if words := _words_in(answer.get(key)):
                 return words
