@@ -47,6 +47,12 @@ class Server:
                 start_new_session=True,
             )
 
+        self._watchdog = subprocess.Popen(  # its input ends with this process, even with one that is killed
+            ["sh", "-c", f"read _; kill -KILL -{self._process.pid} 2>/dev/null"],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
     def wait(self, is_ready: Callable[[], bool]) -> None:
         """Return as soon as it is ready.
 
@@ -68,6 +74,7 @@ class Server:
             self._process.wait(_STOP_TIMEOUT_S)
         self._signal(signal.SIGKILL)
         self._process.wait()
+        self._watchdog.communicate()
 
     def remove(self) -> None:
         """Delete its folder."""

@@ -1,12 +1,12 @@
 """What a product shows of a span, and what of it was sent, in one form."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ShownEvent", "ShownSpan", "by_id", "read_spans"]
+__all__ = ["ShownEvent", "ShownSpan", "assert_arrived", "read_spans"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,30 @@ class ShownSpan:
     events: tuple[ShownEvent, ...]
 
 
-def by_id(spans: Iterable[ShownSpan]) -> dict[tuple[str, str], ShownSpan]:
-    """Spans by trace and span id; each id must be there once."""
-    listed = list(spans)
-    found = {(span.trace_id, span.span_id): span for span in listed}
-    assert len(found) == len(listed), f"{len(listed) - len(found)} spans have arrived more than once"
-    return found
+def assert_arrived(
+    sent: Sequence[ShownSpan], shown: Sequence[ShownSpan], as_shown: Callable[[ShownSpan], ShownSpan]
+) -> None:
+    """What was sent is shown, each span once and nothing else, as `as_shown` says of a span that was sent."""
+    found = {(span.trace_id, span.span_id): span for span in shown}
+    assert len(found) == len(shown), f"{len(shown) - len(found)} spans are there more than once"
+    expected = {(span.trace_id, span.span_id): as_shown(span) for span in sent}
+    missing = [span.name for key, span in expected.items() if key not in found]
+    strange = [span.name for key, span in found.items() if key not in expected]
+    assert not missing, f"{len(missing)} spans are missing: {missing[:10]}"
+    assert not strange, f"{len(strange)} spans were not sent: {strange[:10]}"
+    for key, span in expected.items():
+        difference = _difference(asdict(found[key]), asdict(span))
+        assert not difference, f"span {span.name!r}: shown, and what was expected: {difference}"
+
+
+def _difference(shown: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Any]:
+    """What two mappings have under a key where they differ, both in turn; of mappings inside, only what differs there."""
+    differing = [key for key in {**shown, **expected} if shown.get(key, ...) != expected.get(key, ...)]
+    pairs = {key: (shown.get(key, ...), expected.get(key, ...)) for key in differing}
+    return {
+        key: _difference(*pair) if all(isinstance(side, Mapping) for side in pair) else pair
+        for key, pair in pairs.items()
+    }
 
 
 def read_spans(file: Path) -> list[ShownSpan]:

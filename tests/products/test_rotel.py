@@ -10,7 +10,7 @@ from nat.plugins.opentelemetry.register import OtelCollectorConfig
 from nat.testing import recorded_runs
 from tests.products.rotel import Rotel, notation
 from tests.products.sending import send
-from tests.products.shown import ShownSpan, by_id
+from tests.products.shown import ShownSpan, assert_arrived
 from tests.support.chats import recorded_chats
 
 Protocol = Literal["http/protobuf", "http/json", "grpc"]
@@ -38,20 +38,12 @@ def test_recorded_chats_arrive_as_they_were(rotel: Rotel, protocol: Protocol, tm
     """All 893 spans of 40 chats, each once: ids, parents, times, status, and every attribute with its type."""
     sent = send(recorded_chats(), config(rotel, protocol), tmp_path)
 
-    received = by_id(rotel.finish())
-
     assert len(sent) == 893
-    assert received.keys() == by_id(sent).keys()
-    for span in sent:
-        assert received[span.trace_id, span.span_id] == as_printed(span)
+    assert_arrived(sent, rotel.finish(), as_printed)
 
 
 def test_own_runs_arrive_as_they_were(rotel: Rotel, protocol: Protocol, tmp_path: Path) -> None:
     """So do the ten runs with tokens, documents, failures, and values that break naive exporters."""
     sent = send(recorded_runs(), config(rotel, protocol), tmp_path)
 
-    received = by_id(rotel.finish())
-
-    assert received.keys() == by_id(sent).keys()
-    for span in sent:
-        assert received[span.trace_id, span.span_id] == as_printed(span)
+    assert_arrived(sent, rotel.finish(), as_printed)
