@@ -23,6 +23,7 @@ from nat.plugins.opentelemetry.register import OtelCollectorConfig
 from nat.plugins.opentelemetry.transport import TlsFiles, user_agent
 from nat.testing import FakeBackend, closed_url, faults
 from nat.testing.tls import Authority
+from tests.contract.keys import own_registrations
 from tests.otlp.sending import QUICK, delivered, exporter_to, sent, span
 from tests.support.collecting import emit
 from tests.support.http_proxy import HttpProxy, Relay
@@ -360,16 +361,17 @@ async def test_closing_twice_and_before_anything_was_sent(backend: FakeBackend) 
 
 @pytest.mark.contract("D1", "S198")
 def test_without_grpcio_the_install_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a configuration as a problem of its key `protocol`; for code as Python's own error."""
+    """For every configuration that has the key `protocol`, as a problem of that key; for code as Python's own error."""
     monkeypatch.setitem(sys.modules, "grpc", None)
     monkeypatch.delitem(sys.modules, "nat.plugins.opentelemetry.grpc_transport", raising=False)
+    config_types: list[Any] = [found.config_type for found in own_registrations() if "protocol" in found.config_type.model_fields]
+    assert OtelCollectorConfig in config_types
 
-    with pytest.raises(ValidationError) as problem:
-        OtelCollectorConfig(protocol="grpc")
+    for config_type in config_types:
+        with pytest.raises(ValidationError) as problem:
+            config_type(protocol="grpc")
+        [line] = [line for line in problem.value.errors() if line["loc"] == ("protocol",)]
+        assert 'pip install "nat-telemetry-otlp[grpc]", or use protocol: http' in line["msg"]
     with pytest.raises(ModuleNotFoundError, match=r'pip install "nat-telemetry-otlp\[grpc\]"'):
         OTLPSpanAdapterExporter(endpoint="http://localhost:4317", protocol="grpc")
-
-    [line] = problem.value.errors()
-    assert line["loc"] == ("protocol",)
-    assert 'pip install "nat-telemetry-otlp[grpc]", or use protocol: http' in line["msg"]
     OtelCollectorConfig(protocol="http")

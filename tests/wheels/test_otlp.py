@@ -58,6 +58,12 @@ def with_otlp(once: Once, dist: Path) -> CleanEnvironment:
     return CleanEnvironment(once("with_otlp", lambda path: install_into(path, [requirement.strip('"')], [dist])))
 
 
+@pytest.fixture(scope="session")
+def without_grpc(once: Once, dist: Path) -> CleanEnvironment:
+    """A clean environment with one backend that speaks HTTP only, and so without grpcio."""
+    return CleanEnvironment(once("without_grpc", lambda path: install_into(path, ["nat-telemetry[langfuse]"], [dist])))
+
+
 @pytest.fixture
 def agent(tmp_path: Path) -> Path:
     (tmp_path / "agent.py").write_text("def answer(question: str) -> str:\n    return question.upper()\n")
@@ -104,11 +110,11 @@ def test_nat_run_sends_over_http(with_otlp: CleanEnvironment, agent: Path, proto
 
 @pytest.mark.contract("D1", "S198")
 @pytest.mark.parametrize("command", [["validate"], ["run", "--input", "why?"]], ids=lambda words: words[0])
-def test_grpc_asks_for_its_extra(with_otlp: CleanEnvironment, agent: Path, command: list[str]) -> None:
+def test_grpc_asks_for_its_extra(without_grpc: CleanEnvironment, agent: Path, command: list[str]) -> None:
     """`nat validate` and `nat run` say it before anything is sent, with the command that mends it."""
     (agent / "workflow.yaml").write_text(SEND.format(endpoint="http://127.0.0.1:9", protocol="grpc"))
 
-    run = with_otlp.run("nat", *command, "--config_file", "workflow.yaml", cwd=agent)
+    run = without_grpc.run("nat", *command, "--config_file", "workflow.yaml", cwd=agent)
 
     assert run.returncode != 0
     assert "general.telemetry.tracing.collector.protocol" in run.stderr

@@ -66,13 +66,6 @@ class OtelCollectorConfig(OtlpConfig, name="otelcollector"):
                 grpc_endpoint(endpoint)  # as over HTTP, what is no URL is none
         return endpoint
 
-    @field_validator("protocol")
-    @classmethod
-    def _is_installed(cls, protocol: str | None) -> str | None:
-        with _told():
-            check_installed(protocol or "http")
-        return protocol
-
     @model_validator(mode="after")
     def _environment_fits(self) -> Self:
         with _told():

@@ -69,6 +69,15 @@ class OtlpConfig(BatchConfigMixin, DeliveryConfigMixin, TelemetryExporterBaseCon
         default_factory=dict, description="What is said of the process, such as service.version."
     )
 
+    @field_validator("protocol", check_fields=False)  # of those that have one
+    @classmethod
+    def _is_installed(cls, protocol: str | None) -> str | None:
+        try:
+            check_installed(protocol or "http")
+        except ValueError as error:
+            raise PydanticCustomError("not_installed", "{reason}", {"reason": str(error)}) from None
+        return protocol
+
 
 def check_installed(protocol: str) -> None:
     """Return if what a protocol needs is installed.
