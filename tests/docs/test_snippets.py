@@ -42,6 +42,7 @@ _PAGES = [
     ROOT / "docs/backends/galileo.md",
     ROOT / "docs/backends/langfuse.md",
     ROOT / "docs/backends/langsmith.md",
+    ROOT / "docs/backends/otelcollector.md",
     ROOT / "docs/backends/patronus.md",
     ROOT / "examples/observability/quickstart/README.md",
     ROOT / "packages/core/README.md",
@@ -49,6 +50,7 @@ _PAGES = [
     ROOT / "packages/galileo/README.md",
     ROOT / "packages/langfuse/README.md",
     ROOT / "packages/langsmith/README.md",
+    ROOT / "packages/otlp/README.md",
     ROOT / "packages/patronus/README.md",
     ROOT / "packages/testing/README.md",
 ]

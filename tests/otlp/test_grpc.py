@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -364,7 +365,8 @@ def test_without_grpcio_the_install_command_is_told(monkeypatch: pytest.MonkeyPa
     """For every configuration that has the key `protocol`, as a problem of that key; for code as Python's own error."""
     monkeypatch.setitem(sys.modules, "grpc", None)
     monkeypatch.delitem(sys.modules, "nat.plugins.opentelemetry.grpc_transport", raising=False)
-    config_types: list[Any] = [found.config_type for found in own_registrations() if "protocol" in found.config_type.model_fields]
+    all_types: list[Any] = [found.config_type for found in own_registrations()]
+    config_types = [config_type for config_type in all_types if "protocol" in config_type.model_fields]
     assert OtelCollectorConfig in config_types
 
     for config_type in config_types:

@@ -1,6 +1,6 @@
 """OTLP over HTTP.
 
-Sources: OTLP specification, section "OTLP/HTTP"which status codes are tried again: its "Retryable Response Codes".
+Sources: OTLP specification, section "OTLP/HTTP"; which status codes are tried again: its "Retryable Response Codes".
 """
 
 import asyncio
