@@ -88,18 +88,13 @@ def one_round(fault: str, url: str, seconds: float) -> None:
 @contextmanager
 def backend(fault: str) -> Iterator[str]:
     """The URL of a backend in a process of its own."""
-    from tests.support.fault_backend import closed_port
+    from tests.support.fault_backend import closed_port, fault_backend_process
 
     if fault in ("none", "refuses"):
         yield closed_port()
         return
-    command = [sys.executable, "-m", "tests.support.fault_backend", fault]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
+    with fault_backend_process(fault) as url:
+        yield url
 
 
 def measure(fault: str, seconds: float) -> dict[str, float]:

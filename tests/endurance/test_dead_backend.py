@@ -12,7 +12,7 @@ from nat.observability import DeliveryConfig, Telemetry, step
 from nat.observability.delivery.spool import exporter_directory, survey
 from nat.observability.ledger import Counts
 from tests.support.collecting import registered
-from tests.support.fault_backend import HANGS, PostLists, PostSpans, closed_port, running_fault_backend
+from tests.support.fault_backend import PostLists, PostSpans, closed_port, fault_backend_process
 
 _SPANS = 1_000_000
 _SPANS_PER_S = 5_000  # that any machine makes: with less than 200 s there are fewer than a million
@@ -79,9 +79,8 @@ class Load:
 def test_a_million_spans_for_a_dead_backend(fault: str, exporter: type[PostSpans], seconds_per_test: float) -> None:
     """Resident memory stays within the budget plus 30 MB, sampled throughout; the ledger balances at any moment."""
     runs = min(_SPANS, int(seconds_per_test * _SPANS_PER_S)) // _THREADS // _SPANS_PER_RUN
-    with running_fault_backend() as backend:
-        backend.from_now_on(HANGS)
-        url = closed_port() if fault == "refuses" else backend.url
+    with fault_backend_process("hangs") as hanging:
+        url = closed_port() if fault == "refuses" else hanging
         telemetry = Telemetry({"dead": registered(lambda: exporter(url))()}).start()
         load = Load(telemetry, runs)
         before_close = telemetry.status().exporters["dead"]

@@ -3,11 +3,13 @@
 In a process of its own: `python -m tests.support.fault_backend hangs` prints its URL and serves until its input ends.
 """
 
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
@@ -34,11 +36,13 @@ __all__ = [
     "PostSteps",
     "answer",
     "closed_port",
+    "fault_backend_process",
     "retry_later",
     "running_fault_backend",
 ]
 
 _PATH = "/v1/spans"
+_ROOT = Path(__file__).parents[2]
 
 Answer = Fault
 OK = faults.OK
@@ -140,6 +144,18 @@ def running_fault_backend() -> Iterator[FaultBackend]:
         yield backend
 
 
+@contextmanager
+def fault_backend_process(fault: str) -> Iterator[str]:
+    """The URL of a backend in a process of its own, whose memory and time are not those of the test."""
+    command = [sys.executable, "-m", __name__, fault]
+    with subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
 def closed_port() -> str:
     """A URL at which connections are refused."""
     return closed_url(_PATH)
@@ -199,9 +215,9 @@ class PostSteps(RawExporter[IntermediateStep, IntermediateStep]):
 
 
 def main() -> None:
-    faults = {"healthy": OK, "hangs": HANGS, "resets": RESETS, "trickles": TRICKLES, "503": answer(503)}
+    named = {"healthy": OK, "hangs": HANGS, "resets": RESETS, "trickles": TRICKLES, "503": answer(503)}
     with running_fault_backend() as backend:
-        backend.from_now_on(faults[sys.argv[1]])
+        backend.from_now_on(named[sys.argv[1]])
         print(backend.url, flush=True)
         sys.stdin.read()
 
