@@ -4,14 +4,14 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from tests.products.servers import Server, free_port, program, running_server
 from tests.products.shown import ShownEvent, ShownSpan
 
-__all__ = ["Rotel", "notation", "running_rotel"]
+__all__ = ["Rotel", "as_printed", "running_rotel"]
 
 _LOG_LINE = re.compile(r"^\x1b\[2m\d{4}-\S+\x1b\[0m .*\n", re.MULTILINE)  # its own log, between spans
 _RESOURCE = re.compile(r"^ResourceSpans #\d+$", re.MULTILINE)
@@ -29,24 +29,21 @@ class Rotel:
     grpc_url: str
 
     def finish(self) -> list[ShownSpan]:
-        """Stop it; all spans that it has received, their attributes in its own notation (`notation`)."""
+        """Stop it; all spans that it has received, their attributes in its own notation (`as_printed`)."""
         self.server.stop()
         return list(_spans(self.server.output))
 
 
-def notation(value: Any) -> str:
-    """A value as Rotel prints it: with its type in OTLP."""
-    match value:
-        case bool():
-            return f"Bool({str(value).lower()})"
-        case int():
-            return f"Int({value})"
-        case float():
-            return f"Double({Decimal(repr(value)):f})"
-        case list():
-            return f"Slice({', '.join(map(notation, value))})"
-        case _:
-            return f"Str({value})"
+def as_printed(span: ShownSpan) -> ShownSpan:
+    """A span as Rotel prints it."""
+    return replace(
+        span,
+        attributes={key: _notation(value) for key, value in span.attributes.items()},
+        events=tuple(
+            replace(event, attributes={key: _notation(value) for key, value in event.attributes.items()})
+            for event in span.events
+        ),
+    )
 
 
 @contextmanager
@@ -64,6 +61,21 @@ def running_rotel() -> Iterator[Rotel]:
         lambda: _is_open(http_port) and _is_open(grpc_port),
     ) as server:
         yield Rotel(server, f"http://127.0.0.1:{http_port}", f"http://127.0.0.1:{grpc_port}")
+
+
+def _notation(value: Any) -> str:
+    """A value as Rotel prints it: with its type in OTLP."""
+    match value:
+        case bool():
+            return f"Bool({str(value).lower()})"
+        case int():
+            return f"Int({value})"
+        case float():
+            return f"Double({Decimal(repr(value)):f})"
+        case list():
+            return f"Slice({', '.join(map(_notation, value))})"
+        case _:
+            return f"Str({value})"
 
 
 def _is_open(port: int) -> bool:

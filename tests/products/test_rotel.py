@@ -1,6 +1,5 @@
 """Rotel, a real collector: what we send over OTLP's three forms arrives as it was, to the nanosecond."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -8,9 +7,9 @@ import pytest
 
 from nat.plugins.opentelemetry.register import OtelCollectorConfig
 from nat.testing import recorded_runs
-from tests.products.rotel import Rotel, notation
+from tests.products.rotel import Rotel, as_printed
 from tests.products.sending import send
-from tests.products.shown import ShownSpan, assert_arrived
+from tests.products.shown import assert_arrived
 from tests.support.chats import recorded_chats
 
 Protocol = Literal["http/protobuf", "http/json", "grpc"]
@@ -20,18 +19,6 @@ pytestmark = pytest.mark.parametrize("protocol", ["http/protobuf", "http/json", 
 
 def config(rotel: Rotel, protocol: Protocol) -> OtelCollectorConfig:
     return OtelCollectorConfig(endpoint=rotel.grpc_url if protocol == "grpc" else rotel.url, protocol=protocol)
-
-
-def as_printed(span: ShownSpan) -> ShownSpan:
-    """A span as Rotel prints it."""
-    return replace(
-        span,
-        attributes={key: notation(value) for key, value in span.attributes.items()},
-        events=tuple(
-            replace(event, attributes={key: notation(value) for key, value in event.attributes.items()})
-            for event in span.events
-        ),
-    )
 
 
 def test_recorded_chats_arrive_as_they_were(rotel: Rotel, protocol: Protocol, tmp_path: Path) -> None:
