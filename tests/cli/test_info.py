@@ -216,6 +216,22 @@ Example:
     )
 
 
+def test_exporters_own_settings_come_before_shared_ones(nat: CliRunner) -> None:
+    """And the example has the keys that the environment may give, too."""
+    result = nat.invoke(cli, ["info", "exporter", "langfuse"])
+
+    settings = re.findall(r"^  (\w+): ", result.stdout, flags=re.MULTILINE)
+    assert settings[:6] == ["endpoint", "public_key", "secret_key", "environment", "release", "timeout"]
+    assert result.stdout.endswith(
+        """\
+        my_langfuse:
+          _type: langfuse
+          public_key: ${LANGFUSE_PUBLIC_KEY}
+          secret_key: ${LANGFUSE_SECRET_KEY}
+"""
+    )
+
+
 def test_exporter_of_unknown_type_names_the_closest(nat: CliRunner) -> None:
     result = nat.invoke(cli, ["info", "exporter", "consol"])
 

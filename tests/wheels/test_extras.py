@@ -6,9 +6,13 @@ from collections.abc import Callable
 import pytest
 
 from tests.wheels.clean import CleanEnvironment
+from tools.build_wheels import ROOT
 
 _BASE = {"console", "file"}
 _OPENTELEMETRY = {*_BASE, "otelcollector", "galileo", "langfuse", "langsmith", "patronus"}
+_ALL = {path.parent.name for path in ROOT.glob("packages/*/src/nat/plugins/*/register.py")} - {"opentelemetry"} | {
+    "otelcollector"
+}
 
 
 @pytest.mark.contract("S22", "S24", "S25", "S26", "S27", "S28", "S42", "S43")
@@ -16,6 +20,7 @@ _OPENTELEMETRY = {*_BASE, "otelcollector", "galileo", "langfuse", "langsmith", "
     ("extra", "expected"),
     [
         ("opentelemetry", _OPENTELEMETRY),
+        ("all", _ALL),
         *(
             (vendor, {*_BASE, "otelcollector", vendor})
             for vendor in ("galileo", "langfuse", "langsmith", "patronus", "phoenix")

@@ -1,6 +1,7 @@
 """The settings of a type of exporter or processor, written for somebody who is about to use it."""
 
 import enum
+import inspect
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
@@ -81,9 +82,11 @@ def _processor_keys() -> list[str]:
 
 
 def _fields(config: type[ComponentBaseConfig]) -> list[tuple[str, FieldInfo]]:
-    """The fields by the key that a workflow file writes, those without a default first."""
-    pairs = list(zip(config.keys(), config.model_fields.values(), strict=True))
-    return sorted(pairs, key=lambda pair: not pair[1].is_required())
+    """The fields by the key that a workflow file writes: without a default, then its own, then those of its bases."""
+    own = inspect.get_annotations(config)
+    triples = zip(config.keys(), config.model_fields.items(), strict=True)
+    ranked = sorted(triples, key=lambda triple: (not triple[1][1].is_required(), triple[1][0] not in own))
+    return [(key, field) for key, (_, field) in ranked]
 
 
 def _setting(config: type[ComponentBaseConfig], key: str, field: FieldInfo) -> Iterator[str]:
@@ -168,14 +171,18 @@ def _example(registration: Registration, config: type[ComponentBaseConfig]) -> l
     import yaml
 
     type_name = registration.type_name
-    settings = {key: _example_value(type_name, config, key, field) for key, field in _fields(config)}
-    chosen = {key: settings[key] for key, field in _fields(config) if field.is_required()} or dict(
-        list(settings.items())[:1]
-    )
-    entry = {"_type": type_name, **chosen}
+    fields = _fields(config)
+    chosen = [(key, field) for key, field in fields if field.is_required() or _is_open_secret(config, key, field)]
+    settings = {key: _example_value(type_name, config, key, field) for key, field in chosen or fields[:1]}
+    entry = {"_type": type_name, **settings}
     section = {"tracing": {f"my_{type_name}": entry}} if registration.kind is EXPORTER else {"processors": [entry]}
     text: str = yaml.safe_dump({"general": {"telemetry": section}}, sort_keys=False, allow_unicode=True)
     return text.splitlines()
+
+
+def _is_open_secret(config: type[ComponentBaseConfig], key: str, field: FieldInfo) -> bool:
+    """Whether it is a key that the environment may give, too."""
+    return config.is_secret(key) and field.default == ""
 
 
 def _example_value(type_name: str, config: type[ComponentBaseConfig], key: str, field: FieldInfo) -> Any:

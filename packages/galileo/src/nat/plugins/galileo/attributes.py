@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from nat.data_models.span import Span, SpanAttributes, SpanKind
+from nat.data_models.span import Span, SpanKind
+from nat.observability.spans import conventions as names
 from nat.plugins.opentelemetry.contents import json_text
 from nat.plugins.opentelemetry.genai import genai_attributes
 
@@ -19,14 +20,14 @@ __all__ = ["galileo_attributes"]
 def galileo_attributes(span: Span, project: str, logstream: str) -> dict[str, Any]:
     """The attributes of a span as Galileo wants to see them."""
     attributes = span.attributes
-    kind = attributes.get(SpanAttributes.SPAN_KIND)
+    kind = attributes.get(names.SPAN_KIND)
     found = {
         **attributes,
         **genai_attributes(attributes),
         "galileo.project.name": project,
         "galileo.logstream.name": logstream,
     }
-    session_id = attributes.get(SpanAttributes.SESSION_ID)
+    session_id = attributes.get(names.SESSION_ID)
     if _is_uuid(session_id):
         found["galileo.session.id"] = session_id
     if kind == SpanKind.RETRIEVER:
@@ -49,8 +50,8 @@ def _is_uuid(value: object) -> bool:
 def _plain_chat(attributes: Mapping[str, Any]) -> dict[str, str]:
     """Messages for a model call that has none: Galileo refuses it otherwise."""
     sides = (
-        ("input", "llm.input_messages.0.message.role", SpanAttributes.INPUT_VALUE, "user"),
-        ("output", "llm.output_messages.0.message.role", SpanAttributes.OUTPUT_VALUE, "assistant"),
+        ("input", "llm.input_messages.0.message.role", names.INPUT_VALUE, "user"),
+        ("output", "llm.output_messages.0.message.role", names.OUTPUT_VALUE, "assistant"),
     )
     return {
         f"gen_ai.{side}.messages": json_text([{"role": role, "content": attributes[value_key]}])

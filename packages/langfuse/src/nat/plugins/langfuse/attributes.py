@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from nat.data_models.span import Span, SpanAttributes, SpanKind, SpanStatusCode
-from nat.plugins.opentelemetry.contents import Contents, contents_of, json_object, json_text
+from nat.data_models.span import Span, SpanKind, SpanStatusCode
+from nat.observability.spans import conventions as names
+from nat.plugins.opentelemetry.contents import Contents, contents_of, json_object, json_text, taken_list
 
 __all__ = ["langfuse_attributes"]
 
+_PROMPT, _COMPLETION, _TOTAL, _CACHE_READ, _CACHE_WRITE, _REASONING = names.LLM_USAGE_KEYS[:6]
 _TYPES: dict[str, str] = {
     SpanKind.LLM: "generation",
     SpanKind.EMBEDDING: "embedding",
@@ -24,8 +26,8 @@ _TYPES: dict[str, str] = {
     SpanKind.GUARDRAIL: "guardrail",
     SpanKind.EVALUATOR: "evaluator",
 }
-_MODELS = (SpanAttributes.LLM_MODEL_NAME, SpanAttributes.EMBEDDING_MODEL_NAME, SpanAttributes.RERANKER_MODEL_NAME)
-_PARAMETERS = (SpanAttributes.LLM_INVOCATION_PARAMETERS, SpanAttributes.EMBEDDING_INVOCATION_PARAMETERS)
+_MODELS = (names.LLM_MODEL_NAME, names.EMBEDDING_MODEL_NAME, names.RERANKER_MODEL_NAME)
+_PARAMETERS = (names.LLM_INVOCATION_PARAMETERS, names.EMBEDDING_INVOCATION_PARAMETERS)
 
 _OBSERVATION, _TRACE = "langfuse.observation", "langfuse.trace"
 
@@ -39,7 +41,7 @@ def langfuse_attributes(span: Span, process: Mapping[str, str]) -> dict[str, Any
     """
     contents = contents_of(span.attributes)
     rest = contents.rest
-    kind = rest.get(SpanAttributes.SPAN_KIND)
+    kind = rest.get(names.SPAN_KIND)
     found = {
         f"{_OBSERVATION}.type": _TYPES.get(str(kind), "span"),
         f"{_OBSERVATION}.input": _input(contents),
@@ -72,19 +74,19 @@ def _output(contents: Contents) -> str | None:
 
 def _usage(rest: dict[str, Any]) -> str | None:
     """Tokens by kinds that do not overlap, as Langfuse prices them: cached ones are not `input` as well."""
-    prompt = _taken(rest, SpanAttributes.LLM_TOKEN_COUNT_PROMPT)
-    completion = _taken(rest, SpanAttributes.LLM_TOKEN_COUNT_COMPLETION)
+    prompt = _taken(rest, _PROMPT)
+    completion = _taken(rest, _COMPLETION)
     parts = {
-        "input_cached_tokens": _taken(rest, SpanAttributes.LLM_TOKEN_COUNT_CACHE_READ),
-        "input_cache_creation": _taken(rest, SpanAttributes.LLM_TOKEN_COUNT_CACHE_WRITE),
-        "output_reasoning_tokens": _taken(rest, SpanAttributes.LLM_TOKEN_COUNT_REASONING),
+        "input_cached_tokens": _taken(rest, _CACHE_READ),
+        "input_cache_creation": _taken(rest, _CACHE_WRITE),
+        "output_reasoning_tokens": _taken(rest, _REASONING),
     }
     read, written, reasoning = (count or 0 for count in parts.values())
     counts = {
         "input": None if prompt is None else max(prompt - read - written, 0),
         "output": None if completion is None else max(completion - reasoning, 0),
         **parts,
-        "total": _taken(rest, SpanAttributes.LLM_TOKEN_COUNT_TOTAL),
+        "total": _taken(rest, _TOTAL),
     }
     known = {name: count for name, count in counts.items() if count is not None}
     return json_text(known) if known else None
@@ -100,7 +102,7 @@ def _first(rest: dict[str, Any], keys: tuple[str, ...]) -> Any:
 
 
 def _first_chunk_time(span: Span, rest: dict[str, Any]) -> str | None:
-    waited_s = rest.get(SpanAttributes.NAT_TIME_TO_FIRST_CHUNK_S)
+    waited_s = rest.get(names.NAT_TIME_TO_FIRST_CHUNK_S)
     if not isinstance(waited_s, float):
         return None
     try:
@@ -111,16 +113,16 @@ def _first_chunk_time(span: Span, rest: dict[str, Any]) -> str | None:
 
 def _trace(span: Span, rest: dict[str, Any]) -> dict[str, Any]:
     """What the root says of its whole trace."""
-    tags = rest.pop(SpanAttributes.TAGS, None)
-    return {f"{_TRACE}.name": span.name, f"{_TRACE}.tags": tags, **_metadata(_TRACE, rest)}
+    tags = taken_list(rest, names.TAGS)
+    return {f"{_TRACE}.name": span.name, f"{_TRACE}.tags": tags or None, **_metadata(_TRACE, rest)}
 
 
 def _metadata(owner: str, rest: dict[str, Any]) -> dict[str, Any]:
     """A key for each fact, and the step's own tags among them."""
-    facts = json_object(rest.get(SpanAttributes.METADATA))
+    facts = json_object(rest.get(names.METADATA))
     if facts:
-        del rest[SpanAttributes.METADATA]
-    tags = rest.pop(SpanAttributes.TAGS, None)
+        del rest[names.METADATA]
+    tags = taken_list(rest, names.TAGS)
     if tags:
         facts.setdefault("tags", tags)
     return {f"{owner}.metadata.{key}": _plain(value) for key, value in facts.items()}

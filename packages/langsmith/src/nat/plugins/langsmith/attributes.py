@@ -9,12 +9,14 @@ every span.
 from collections.abc import Mapping
 from typing import Any
 
-from nat.data_models.span import Span, SpanAttributes, SpanKind
-from nat.plugins.opentelemetry.contents import Contents, contents_of, json_object, json_text
+from nat.data_models.span import Span, SpanKind
+from nat.observability.spans import conventions as names
+from nat.plugins.opentelemetry.contents import Contents, contents_of, json_object, json_text, taken_list
 from nat.plugins.opentelemetry.genai import genai_attributes
 
 __all__ = ["langsmith_attributes"]
 
+_PROMPT, _COMPLETION, _TOTAL, _CACHE_READ, _CACHE_WRITE, _REASONING = names.LLM_USAGE_KEYS[:6]
 _RUN_TYPES: dict[str, str] = {
     SpanKind.LLM: "llm",
     SpanKind.TOOL: "tool",
@@ -24,10 +26,10 @@ _RUN_TYPES: dict[str, str] = {
 }
 _DETAILS = {
     "input_token_details": {
-        "cache_read": SpanAttributes.LLM_TOKEN_COUNT_CACHE_READ,
-        "cache_creation": SpanAttributes.LLM_TOKEN_COUNT_CACHE_WRITE,
+        "cache_read": _CACHE_READ,
+        "cache_creation": _CACHE_WRITE,
     },
-    "output_token_details": {"reasoning": SpanAttributes.LLM_TOKEN_COUNT_REASONING},
+    "output_token_details": {"reasoning": _REASONING},
 }
 
 
@@ -42,14 +44,14 @@ def langsmith_attributes(span: Span, project: str, process: Mapping[str, Any]) -
     contents = contents_of(span.attributes)
     rest = contents.rest
     found = {
-        "langsmith.span.kind": _RUN_TYPES.get(str(rest.get(SpanAttributes.SPAN_KIND)), "chain"),
+        "langsmith.span.kind": _RUN_TYPES.get(str(rest.get(names.SPAN_KIND)), "chain"),
         "langsmith.trace.name": span.name,
         "langsmith.trace.session_name": project,
-        "langsmith.span.tags": ", ".join(map(str, rest.pop(SpanAttributes.TAGS, ()))),
+        "langsmith.span.tags": ", ".join(map(str, taken_list(rest, names.TAGS))),
         "gen_ai.prompt": _inputs(contents),
         "gen_ai.completion": _outputs(contents),
         "gen_ai.tool.definitions": json_text(contents.tools) if contents.tools else None,
-        "gen_ai.system": rest.get(SpanAttributes.LLM_PROVIDER),
+        "gen_ai.system": rest.get(names.LLM_PROVIDER),
         **genai_attributes(rest),
         **_usage(rest),
         **_metadata(rest, process),
@@ -90,9 +92,9 @@ def _document(document: Mapping[str, Any]) -> dict[str, Any]:
 def _usage(rest: dict[str, Any]) -> dict[str, Any]:
     """Tokens, those of kinds that have a price of their own in detail; the sums include them."""
     counts = {
-        "input_tokens": rest.pop(SpanAttributes.LLM_TOKEN_COUNT_PROMPT, None),
-        "output_tokens": rest.pop(SpanAttributes.LLM_TOKEN_COUNT_COMPLETION, None),
-        "total_tokens": rest.pop(SpanAttributes.LLM_TOKEN_COUNT_TOTAL, None),
+        "input_tokens": rest.pop(_PROMPT, None),
+        "output_tokens": rest.pop(_COMPLETION, None),
+        "total_tokens": rest.pop(_TOTAL, None),
     }
     known: dict[str, Any] = {name: count for name, count in counts.items() if count is not None}
     if not known:
@@ -110,14 +112,14 @@ def _usage(rest: dict[str, Any]) -> dict[str, Any]:
 def _metadata(rest: dict[str, Any], process: Mapping[str, Any]) -> dict[str, Any]:
     facts = {
         **process,
-        "session_id": rest.get(SpanAttributes.SESSION_ID),
-        "user_id": rest.get(SpanAttributes.USER_ID),
-        "ls_provider": rest.get(SpanAttributes.LLM_PROVIDER),
-        "ls_model_name": rest.get(SpanAttributes.LLM_MODEL_NAME),
-        "invocation_params": rest.pop(SpanAttributes.LLM_INVOCATION_PARAMETERS, None),
-        **json_object(rest.get(SpanAttributes.METADATA)),
+        "session_id": rest.get(names.SESSION_ID),
+        "user_id": rest.get(names.USER_ID),
+        "ls_provider": rest.get(names.LLM_PROVIDER),
+        "ls_model_name": rest.get(names.LLM_MODEL_NAME),
+        "invocation_params": rest.pop(names.LLM_INVOCATION_PARAMETERS, None),
+        **json_object(rest.get(names.METADATA)),
     }
-    rest.pop(SpanAttributes.METADATA, None)
+    rest.pop(names.METADATA, None)
     return {f"langsmith.metadata.{key}": _plain(value) for key, value in facts.items() if value is not None}
 
 

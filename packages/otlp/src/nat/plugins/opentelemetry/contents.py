@@ -13,11 +13,10 @@ import orjson
 from nat.observability.snapshot import encode
 from nat.observability.spans import conventions as names
 
-__all__ = ["Contents", "contents_of", "json_object", "json_text", "json_value"]
+__all__ = ["Contents", "contents_of", "json_object", "json_text", "json_value", "taken_list"]
 
-_INPUT_MESSAGES, _OUTPUT_MESSAGES = "llm.input_messages.", "llm.output_messages."
-_TOOLS, _DOCUMENTS = f"{names.LLM_TOOLS}.", f"{names.RETRIEVAL_DOCUMENTS}."
-_FLATTENED = (_INPUT_MESSAGES, _OUTPUT_MESSAGES, _TOOLS, _DOCUMENTS)
+_FLATTENED = {("llm", "input_messages"), ("llm", "output_messages"), ("llm", "tools"), ("retrieval", "documents")}
+_PLAIN_MESSAGE = {"role", "content"}
 _REQUEST_KEYS = {"messages", "system", "tools"}
 _WHOLE = frozenset({names.INPUT_VALUE, names.INPUT_MIME_TYPE, names.OUTPUT_VALUE, names.OUTPUT_MIME_TYPE})
 
@@ -67,25 +66,26 @@ class Contents:
 
 def contents_of(attributes: Mapping[str, Any]) -> Contents:
     """Take a span's attributes apart."""
-    flattened: dict[str, dict[str, Any]] = {prefix: {} for prefix in _FLATTENED}
+    trees: dict[str, dict[str, Any]] = {}
     rest: dict[str, Any] = {}
     for key, value in attributes.items():
-        if key in _WHOLE:
+        if key.startswith(("llm.", "retrieval.")):
+            path = key.split(".")
+            if len(path) > 2 and (path[0], path[1]) in _FLATTENED:
+                _insert(trees.setdefault(path[1], {}), path, value)
+                continue
+        elif key in _WHOLE:
             continue
-        prefix = next(filter(key.startswith, _FLATTENED), None) if key.startswith(("llm.", "ret")) else None
-        if prefix is None:
-            rest[key] = value
-        else:
-            _insert(flattened[prefix], key[len(prefix) :].split("."), value)
+        rest[key] = value
     return Contents(
         input=_text(attributes.get(names.INPUT_VALUE)),
         output=_text(attributes.get(names.OUTPUT_VALUE)),
         input_is_json=attributes.get(names.INPUT_MIME_TYPE) == names.JSON,
         output_is_json=attributes.get(names.OUTPUT_MIME_TYPE) == names.JSON,
-        input_messages=[_message(item) for item in _items(flattened[_INPUT_MESSAGES], "message")],
-        output_messages=[_message(item) for item in _items(flattened[_OUTPUT_MESSAGES], "message")],
-        tools=[json_value(item.get("json_schema")) for item in _items(flattened[_TOOLS], "tool")],
-        documents=[_document(item) for item in _items(flattened[_DOCUMENTS], "document")],
+        input_messages=[_message(item) for item in _items(trees.get("input_messages"), "message")],
+        output_messages=[_message(item) for item in _items(trees.get("output_messages"), "message")],
+        tools=[json_value(item.get("json_schema")) for item in _items(trees.get("tools"), "tool")],
+        documents=[_document(item) for item in _items(trees.get("documents"), "document")],
         rest=rest,
     )
 
@@ -108,7 +108,18 @@ def json_object(text: Any) -> dict[str, Any]:
 
 def json_text(value: Any) -> str:
     """Text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else encode(value).decode()
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # what attributes may hold and JSON does not
+        return encode(value).decode()
+
+
+def taken_list(attributes: dict[str, Any], key: str) -> list[Any]:
+    """Take an attribute out; what is no list is a list of it."""
+    value = attributes.pop(key, [])
+    return value if isinstance(value, list) else [value]
 
 
 def _text(value: Any) -> str | None:
@@ -116,7 +127,8 @@ def _text(value: Any) -> str | None:
 
 
 def _insert(tree: dict[str, Any], path: list[str], value: Any) -> None:
-    for part in path[:-1]:
+    """Put a value where its path leads, the first two parts of which are the tree's own."""
+    for part in path[2:-1]:
         below = tree.get(part)
         if not isinstance(below, dict):
             below = tree[part] = {}
@@ -124,8 +136,10 @@ def _insert(tree: dict[str, Any], path: list[str], value: Any) -> None:
     tree[path[-1]] = value
 
 
-def _items(tree: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
+def _items(tree: Any, name: str) -> Iterator[dict[str, Any]]:
     """The objects called `name` under the indices of a tree, in their order."""
+    if not isinstance(tree, dict):
+        return
     for index in sorted(filter(str.isdecimal, tree), key=int):
         below = tree[index]
         item = below.get(name) if isinstance(below, dict) else None
@@ -134,11 +148,13 @@ def _items(tree: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
 
 
 def _message(flat: Mapping[str, Any]) -> dict[str, Any]:
+    if flat.keys() == _PLAIN_MESSAGE:
+        return dict(flat)
     message = {key: flat[key] for key in ("role", "content", "name", "tool_call_id") if key in flat}
-    parts = [_part(part) for part in _items(flat.get("contents", {}), "message_content")]
+    parts = [_part(part) for part in _items(flat.get("contents"), "message_content")]
     if parts:
         message["content"] = parts
-    calls = [_tool_call(call) for call in _items(flat.get("tool_calls", {}), "tool_call")]
+    calls = [_tool_call(call) for call in _items(flat.get("tool_calls"), "tool_call")]
     if calls:
         message.setdefault("content", None)
         message["tool_calls"] = calls
@@ -164,7 +180,7 @@ def _part(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tool_call(flat: Mapping[str, Any]) -> dict[str, Any]:
     identity = {"id": flat["id"]} if "id" in flat else {}
-    return {**identity, "type": "function", "function": dict(flat.get("function", {}))}
+    return {**identity, "type": "function", "function": flat.get("function", {})}
 
 
 def _document(flat: Mapping[str, Any]) -> dict[str, Any]:
