@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.runs.scripts import run_script, unmeasured
 
 SPANS = 210_000
@@ -52,6 +54,7 @@ print(json.dumps({"grown": most - before, "balances": balances}))
 """
 
 
+@pytest.mark.contract("S159")
 def test_memory_stays_at_the_budget_and_the_accounts_balance(tmp_path: Path) -> None:
     result = run_script(PROGRAM, tmp_path, str(SPANS), str(BUDGET_BYTES), timeout_s=100, env=unmeasured())
 

@@ -340,6 +340,7 @@ async def test_plain_text_to_a_port_that_speaks_tls(authority: Authority) -> Non
 # -- its life ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.contract("S165")
 def test_a_channel_is_closed_with_its_exporter(backend: FakeBackend) -> None:
     relay = Relay(port_of(backend))
     with relay.running():

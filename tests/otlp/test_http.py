@@ -87,6 +87,7 @@ async def test_gzip(backend: FakeBackend, protocol: Any, size: int, monkeypatch:
     assert [thread is threading.current_thread() for thread in threads] == [size == 10]
 
 
+@pytest.mark.contract("S159")
 def test_all_requests_of_a_lane_share_few_connections(backend: FakeBackend) -> None:
     """200 requests, four at a time at most: no more than four connections, though every seventh answer is a failure."""
     relay = Relay(urlsplit(backend.url).port or 0)
@@ -403,6 +404,17 @@ async def test_a_closed_port(backend: FakeBackend) -> None:
         await sent(url)
 
 
+@pytest.mark.contract("S174", "S161")
+def test_the_log_names_the_endpoint_without_credentials(caplog: pytest.LogCaptureFixture) -> None:
+    url = closed_url()
+    delivery = DeliveryConfig(retry=RetryConfig(initial_interval=0.01, max_retries=1))
+
+    delivered(f"{url.replace('//', '//user:sesame@')}?key=sesame", delivery=delivery)
+
+    assert f"no connection to {url}" in caplog.text
+    assert "sesame" not in caplog.text
+
+
 async def test_a_name_that_does_not_resolve() -> None:
     with pytest.raises(TransientExportError, match=r"no connection to http://nowhere\.invalid:4318/v1/traces: "):
         await sent("http://nowhere.invalid:4318")
@@ -469,16 +481,19 @@ async def test_a_proxy_that_is_not_there(backend: FakeBackend) -> None:
 # -- its life ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.contract("S165")
 def test_the_client_is_made_on_the_telemetry_loop_and_closed_with_it(backend: FakeBackend) -> None:
-    """Warnings are errors: a session left open would be one."""
-    with Telemetry({"collector": OtelCollectorConfig(endpoint=backend.url)}) as telemetry:
-        with telemetry.run("run"):
-            emit("work")
-    with Telemetry({"collector": OtelCollectorConfig(endpoint=backend.url)}) as telemetry:
-        with telemetry.run("run"):
-            emit("work")
+    """No connection stays open; warnings are errors, and a session left open would be one."""
+    relay = Relay(urlsplit(backend.url).port or 0)
+    with relay.running():
+        for _ in range(2):
+            with Telemetry({"collector": OtelCollectorConfig(endpoint=f"http://127.0.0.1:{relay.port}")}) as telemetry:
+                with telemetry.run("run"):
+                    emit("work")
+            relay.wait_until_closed()
 
     assert len(backend.spans) == 4
+    assert relay.connection_count == 2
 
 
 async def test_closing_twice_and_before_anything_was_sent(backend: FakeBackend) -> None:

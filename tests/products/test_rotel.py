@@ -29,6 +29,7 @@ def test_recorded_chats_arrive_as_they_were(rotel: Rotel, protocol: Protocol, tm
     assert_arrived(sent, rotel.finish(), as_printed)
 
 
+@pytest.mark.contract("S189")
 def test_own_runs_arrive_as_they_were(rotel: Rotel, protocol: Protocol, tmp_path: Path) -> None:
     """So do the ten runs with tokens, documents, failures, and values that break naive exporters."""
     sent = send(recorded_runs(), config(rotel, protocol), tmp_path)
