@@ -288,7 +288,7 @@ async def test_a_call_that_hangs_blocks_nobody(backend: FakeBackend) -> None:
             PermanentExportError,
             "who are you; check the key",
         ),
-        (faults.grpc_status("PERMISSION_DENIED"), PermanentExportError, "; the key may not do that"),
+        (faults.grpc_status("PERMISSION_DENIED"), PermanentExportError, "; check the key: it is wrong"),
         (faults.grpc_status("UNIMPLEMENTED"), PermanentExportError, "; no OTLP receiver for traces listens there"),
         (faults.grpc_status("ABORTED", message="two\nlines"), TransientExportError, ": two lines"),
         (faults.partial_success(1), PartialExportError, "no reason given"),

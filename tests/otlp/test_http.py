@@ -355,7 +355,7 @@ def test_dead_letters_keep_what_was_refused(backend: FakeBackend, tmp_path: Path
             ": bad span id; it cannot",
         ),
         (faults.status(401), PermanentExportError, "; check the key, and the variable or file that it comes from"),
-        (faults.status(403, body="not yours"), PermanentExportError, ": not yours; the key may not do that"),
+        (faults.status(403, body="not yours"), PermanentExportError, ": not yours; check the key: it is wrong"),
         (
             faults.status(404, body="<html>no</html>", content_type="text/html"),
             PermanentExportError,

@@ -76,7 +76,7 @@ VENDORS = [
         variables={"api_key": "LANGSMITH_API_KEY"},
         address_variable="LANGSMITH_ENDPOINT",
         key_header="x-api-key",
-        says="the key may not do that",
+        says="check the key: it is wrong, or may not do that",
     ),
     Vendor(
         "patronus",

@@ -148,8 +148,8 @@ _WORDS = {
         "check the key and the environment variable that it comes from, and that it is one of this backend's region",
     ),
     Cause.FORBIDDEN: (
-        "the backend knows the key, and does not allow this",
-        "use a key that may write traces there",
+        "the backend refuses the key: it is wrong, or may not write there",
+        "check the key, its project and its region; use one that may write traces there",
     ),
     Cause.PROJECT_MISSING: (
         "the backend does not know the project",

@@ -48,7 +48,7 @@ _RETRYABLE = frozenset(
 )
 _MEANINGS = {  # of statuses that are final
     _Code.UNAUTHENTICATED: (Cause.UNAUTHENTICATED, "check the key, and the variable or file that it comes from"),
-    _Code.PERMISSION_DENIED: (Cause.FORBIDDEN, "the key may not do that"),
+    _Code.PERMISSION_DENIED: (Cause.FORBIDDEN, "check the key: it is wrong, or may not do that"),
     _Code.UNIMPLEMENTED: (Cause.NO_RECEIVER, "no OTLP receiver for traces listens there"),
     _Code.NOT_FOUND: (Cause.PROJECT_MISSING, ""),
     _Code.INVALID_ARGUMENT: (Cause.REFUSED_REQUEST, ""),

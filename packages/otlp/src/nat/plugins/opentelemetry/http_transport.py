@@ -36,7 +36,7 @@ _NO_HTTP_MEND = "perhaps gRPC is spoken on this port (use protocol: grpc, or the
 _MENDS = {
     400: "it cannot read what was sent",
     401: "check the key, and the variable or file that it comes from",
-    403: "the key may not do that",
+    403: "check the key: it is wrong, or may not do that",
     404: "check the path of the endpoint",
     405: "check the path of the endpoint",
     415: "it does not take this encoding: try protocol http/protobuf or http/json, or compression none",
