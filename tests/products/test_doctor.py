@@ -39,10 +39,10 @@ def test_it_is_well(place: Workplace, phoenix: Phoenix, project: str) -> None:
     [found], [span] = report["exporters"], phoenix.wait_for_spans(project, 1)
     page = f"{phoenix.url}/redirects/traces/{report['trace_id']}"
     assert (found["status"], found["trace_url"]) == ("ok", page if project == "doctor" else None)
-    assert (span["name"], span["span_kind"]) == ("nat doctor", "CHAIN")
-    assert span["context"]["trace_id"] == report["trace_id"]
-    assert span["attributes"]["nat.doctor"] is True
-    assert span["attributes"]["session.id"] == report["session_id"]
+    assert (span.name, span.attributes["span_kind"]) == ("nat doctor", "CHAIN")
+    assert span.trace_id == report["trace_id"]
+    assert span.attributes["nat.doctor"] is True
+    assert span.attributes["session.id"] == report["session_id"]
 
 
 def test_what_is_wrong_with_it(place: Workplace, phoenix: Phoenix, guarded_phoenix: Phoenix) -> None:
