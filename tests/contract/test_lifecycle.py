@@ -298,6 +298,32 @@ def test_an_exporter_that_hangs_in_cleanup_does_not_hold_the_program() -> None:
     assert [span.name for span in received.items] == ["run"]
 
 
+@pytest.mark.contract("S163", "D11")
+def test_an_exporter_whose_backend_is_down_is_cleaned_up_also_when_it_started_late(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The deadline is the one of the close, not a new one from when the exporter has come up."""
+
+    class Refused(Diary):
+        @asynccontextmanager
+        async def start(self) -> AsyncIterator[None]:
+            await asyncio.sleep(0.6)  # what importing and connecting takes
+            async with super().start():
+                yield
+
+        async def export_processed(self, item: Span | list[Span]) -> None:
+            raise ConnectionRefusedError
+
+    exporter = Refused()
+    telemetry = Telemetry({"bad": registered(lambda: exporter)()})
+    with telemetry.run("run"):
+        pass
+    telemetry.close(timeout=1.0)
+
+    assert exporter.entries[-1] == "cleanup"
+    assert "left behind" not in caplog.text
+
+
 async def test_ready_and_tasks_can_be_waited_for() -> None:
     exporter = StepCollector()
 

@@ -1013,8 +1013,11 @@ class _Slot:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._has_settled.wait()
-                if self._lane is not None:
-                    await self._lane.close(timeout_s)
+        if self._lane is not None:
+            left_s = max(deadline - time.monotonic(), 0)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s + _GRACE_S / 4):  # the lane keeps the deadline itself
+                    await self._lane.close(left_s)
         self._closing.set()
         if self._life is None:
             return
