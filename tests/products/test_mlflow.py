@@ -157,6 +157,19 @@ def test_sessions_users_and_tokens_of_the_run(shown: Shown) -> None:
         )
 
 
+def test_what_comes_twice_is_there_once(mlflow: Mlflow) -> None:
+    """So a request that is sent again, since its answer was lost, does no harm."""
+    settings = config(mlflow, mlflow.create_experiment("twice"))
+
+    with Telemetry({"one": settings, "other": settings}) as telemetry:
+        trace_id = replay(recorded_run("failed_run"), telemetry)
+        telemetry.flush()
+        status = telemetry.status().exporters
+
+    assert (status["one"].delivered, status["other"].delivered) == (4, 4)
+    assert len(mlflow.trace(trace_id)[1]) == 4
+
+
 # -- what it refuses ---------------------------------------------------------------------------------------------------
 
 
