@@ -41,7 +41,7 @@ class Part:
 
 
 def tests(pytest_arguments: Sequence[str]) -> list[Part]:
-    """Tier one. Branch coverage of core is measured, and judged against `fail_under` in pyproject.toml."""
+    """Tier one. Branch coverage of core and OTLP is measured, and judged against `fail_under` in pyproject.toml."""
     seed = random.SystemRandom().randrange(2**32)
     return [
         Part("ruff check", [_tool("ruff"), "check", "--output-format=concise"]),

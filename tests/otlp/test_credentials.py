@@ -90,6 +90,25 @@ async def test_a_key_that_is_replaced_while_a_request_is_on_its_way(tmp_path: Pa
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
+async def test_a_key_that_is_replaced_by_another_wrong_one(tmp_path: Path, protocol: Any) -> None:
+    """Two attempts, no more; neither key is shown."""
+    key = tmp_path / "key"
+    key.write_text("wrong-key-1")
+
+    def rotate(request: Request) -> faults.Fault:
+        key.write_text("wrong-key-2")
+        return faults.Fault("401", status=401, message=f"{request.headers['x-api-key']} is unknown")
+
+    with FakeBackend(grpc=True, refuse=rotate) as backend:
+        with pytest.raises(PermanentExportError) as caught:
+            await sent(endpoint_of(backend, protocol), protocol=protocol, headers={"x-api-key": f"file:{key}"})
+
+        assert [request.headers["x-api-key"] for request in backend.requests] == ["wrong-key-1", "wrong-key-2"]
+    assert "check the key" in f"{caught.value} {caught.value.mend}"
+    assert "wrong-key" not in str(caught.value)
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_a_wrong_key_is_no_storm(tmp_path: Path, protocol: Any, caplog: pytest.LogCaptureFixture) -> None:
     """One attempt, one clear message, dead letters."""
     key = tmp_path / "key"
@@ -258,6 +277,7 @@ def test_what_counts_as_secret() -> None:
         "x-project-name": "my project",
         "x-project-key": "project-key-1",
         "x-flag": "on",
+        "x-legacy": "Basic no:base64",
     }
 
     found = secrets_in(headers, [f"https://u:p%40ss@host/?q={CANARY}", None])

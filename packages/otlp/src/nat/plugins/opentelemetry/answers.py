@@ -88,7 +88,7 @@ def words_of(body: bytes, content_type: str) -> str:
         if content_type == "application/json" or content_type.endswith("+json"):
             return _words_in(orjson.loads(body))
         return body.decode() if content_type == "text/plain" else ""
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
 
 
@@ -146,7 +146,7 @@ def _of_json(body: bytes) -> PartialSuccess:
         raise MalformedAnswerError("its partialSuccess is no object")
     try:
         rejected = int(found.get("rejectedSpans") or found.get("rejected_spans") or 0)  # an int64: text in OTLP/JSON
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise MalformedAnswerError("its rejectedSpans is no number") from error
     return PartialSuccess(rejected, str(found.get("errorMessage") or found.get("error_message") or ""))
 
