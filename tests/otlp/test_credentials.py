@@ -285,6 +285,7 @@ def test_what_counts_as_secret() -> None:
     assert {f"Basic {BASIC}", BASIC, CANARY, "pk-public-part", "team-key-1", "project-key-1", "p@ss", "p%40ss"} <= {
         *found
     }
+    assert "dTpwQHNz" in found  # base64 of u:p@ss, as the header has it
     assert "my project" not in found
     assert "on" not in found
     assert found == sorted(found, key=len, reverse=True)

@@ -496,6 +496,21 @@ def test_the_client_is_made_on_the_telemetry_loop_and_closed_with_it(backend: Fa
     assert relay.connection_count == 2
 
 
+async def test_user_and_password_in_the_url(backend: FakeBackend) -> None:
+    """They are sent as Basic credentials, unless a header says who sends as well: that is refused, without their values."""
+    url = backend.url.replace("//", "//user:sesame@")
+
+    await sent(url)
+    with pytest.raises(PermanentExportError) as caught:
+        await sent(url, headers={"authorization": "Bearer open"})
+
+    [request] = backend.requests
+    assert request.headers["authorization"] == "Basic dXNlcjpzZXNhbWU="
+    assert str(caught.value) == (
+        f"{backend.url}: both the URL and the header Authorization say who sends; leave one of them out"
+    )
+
+
 async def test_closing_twice_and_before_anything_was_sent(backend: FakeBackend) -> None:
     async with exporter_to(backend.url) as exporter:
         await exporter.stop()

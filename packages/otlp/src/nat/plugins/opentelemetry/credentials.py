@@ -112,7 +112,10 @@ def secrets_in(headers: Mapping[str, str], urls: Iterable[str | None] = ()) -> l
             found.update(_parts_of(value))
     for url in filter(None, urls):
         parts = urlsplit(url)
-        found.update(filter(None, (parts.password, unquote(parts.password or ""), parts.query)))
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        found.update(filter(None, (parts.password, password, parts.query)))
+        if password:  # as it is sent
+            found.add(base64.b64encode(f"{user}:{password}".encode()).decode())
     return sorted((text for text in found if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
 
 

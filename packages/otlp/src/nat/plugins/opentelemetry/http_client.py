@@ -95,6 +95,12 @@ class HttpClient:
         """
         all_headers = CIMultiDict({"User-Agent": self._user_agent})
         all_headers.update(headers or {})
+        if "Authorization" in all_headers and urlsplit(url).username is not None:
+            raise PermanentExportError(
+                f"{shown_url(url)}: both the URL and the header Authorization say who sends",
+                cause=Cause.MISCONFIGURED,
+                mend="leave one of them out",
+            )
         proxy = self.proxy_for(url)
         try:
             async with self._client().request(
