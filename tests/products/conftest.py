@@ -9,6 +9,7 @@ from tests.products.mlflow import Mlflow, running_mlflow
 from tests.products.phoenix import Phoenix, running_phoenix
 from tests.products.rotel import Rotel, running_rotel
 from tests.products.servers import Server
+from tests.products.weave import Weave, running_weave
 
 
 @pytest.fixture
@@ -36,6 +37,13 @@ def guarded_phoenix() -> Iterator[Phoenix]:
 def mlflow() -> Iterator[Mlflow]:
     """Tests use experiments of their own."""
     with running_mlflow() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def weave() -> Iterator[Weave]:
+    """Tests use projects of their own."""
+    with running_weave() as running:
         yield running
 
 

@@ -13,9 +13,14 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def call(
-    url: str, body: Any = None, *, query: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    url: str,
+    body: Any = None,
+    *,
+    query: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+    is_text: bool = False,
 ) -> Any:
-    """GET, or POST of a JSON body; the answer as JSON, or as text if it is none.
+    """GET, or POST of a JSON body; the answer as JSON, or, if it `is_text` or no JSON, as text.
 
     Raises:
         urllib.error.HTTPError: The answer is an error.
@@ -29,6 +34,8 @@ def call(
         request.add_header("Content-Type", "application/json")
     with _OPENER.open(request, timeout=_TIMEOUT_S) as answer:
         content = answer.read().decode()
+    if is_text:
+        return content
     try:
         return json.loads(content)
     except ValueError:
