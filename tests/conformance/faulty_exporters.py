@@ -188,7 +188,7 @@ class GoesAroundItsProcessors(PostingExporter):
 
 @fault(
     {
-        "test_it_changes_nothing_that_belongs_to_the_program": "has changed what belongs to the program",
+        "test_it_changes_nothing_that_belongs_to_the_program": "has changed what belongs to the program: the environment",
     }
 )
 class SetsTheEnvironment(PostingExporter):

@@ -30,7 +30,7 @@ def process_state() -> dict[str, Any]:
         "threading.excepthook": threading.excepthook,
         "sys.stdout": sys.stdout,
         "sys.stderr": sys.stderr,
-        "the event loop policy": type(asyncio.get_event_loop_policy()),
+        "the event loop policy": _event_loop_policy(),
         "the default socket timeout": socket.getdefaulttimeout(),
     }
     for number in signal.valid_signals():
@@ -44,6 +44,12 @@ def process_state() -> dict[str, Any]:
     if propagate is not None:
         state["OpenTelemetry's propagator"] = propagate.get_global_textmap()
     return state
+
+
+def _event_loop_policy() -> type:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # there is none from Python 3.16 on
+        return type(asyncio.get_event_loop_policy())
 
 
 def changes_of(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
