@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-TIERS = ("tests", "products", "endurance")
+TIERS = ("tests", "products", "endurance", "benchmarks")
 
 _DEFINITIONS = ROOT / "tools" / "environments"
 _INSTALLED = ROOT / ".environments"

@@ -1,0 +1,59 @@
+"""nat-telemetry with exporters `otelcollector`, through `step()`."""
+
+import asyncio
+from typing import Any
+
+from measuring import Participant, main
+from workload import MODEL, PARAMETERS, PROVIDER, Node
+
+from nat.observability import Telemetry, step
+from nat.plugins.opentelemetry.register import OtelCollectorConfig
+
+
+class Ours(Participant):
+    def start(self, endpoints: list[str], *, is_lossless: bool) -> None:
+        configs = {f"exporter_{number}": OtelCollectorConfig(endpoint=url) for number, url in enumerate(endpoints)}
+        self.telemetry = Telemetry(configs).start()
+
+    def play(self, run: Node) -> None:
+        with self.telemetry.run(run.name, input=run.input) as current:
+            for node in run.children:
+                self._step(node)
+            current.output = run.output
+
+    def _step(self, node: Node) -> None:
+        with step(node.name, node.kind, input=node.input, **_facts(node)) as current:
+            for inner in node.children:
+                self._step(inner)
+            if node.prompt_tokens:
+                current.usage(prompt_tokens=node.prompt_tokens, completion_tokens=node.completion_tokens)
+            current.output = node.output
+
+    async def play_async(self, run: Node) -> None:
+        async with self.telemetry.run(run.name, input=run.input) as current:
+            for node in run.children:
+                await self._step_async(node)
+            current.output = run.output
+
+    async def _step_async(self, node: Node) -> None:
+        async with step(node.name, node.kind, input=node.input, **_facts(node)) as current:
+            await asyncio.sleep(0)
+            for inner in node.children:
+                await self._step_async(inner)
+            if node.prompt_tokens:
+                current.usage(prompt_tokens=node.prompt_tokens, completion_tokens=node.completion_tokens)
+            current.output = node.output
+
+    def flush(self) -> None:
+        self.telemetry.flush(300)
+
+
+_LLM_FACTS: dict[str, Any] = {"model": MODEL, "provider": PROVIDER, "parameters": PARAMETERS}
+
+
+def _facts(node: Node) -> dict[str, Any]:
+    return _LLM_FACTS if node.kind == "llm" else {}
+
+
+if __name__ == "__main__":
+    main(Ours())
