@@ -63,10 +63,15 @@ def tests(pytest_arguments: Sequence[str]) -> list[Part]:
 
 
 def products(pytest_arguments: Sequence[str]) -> list[Part]:
-    """Tier two: what we send is read by the real thing."""
+    """Tier two: what we send is read by the real thing. A file's tests share servers, so one worker takes them all."""
     return [
         Part("environments", _script("environments", "install", "--tier", "products")),
-        Part("pytest", _pytest("tests/products", *pytest_arguments), is_shown=True, may_be_empty=True),
+        Part(
+            "pytest",
+            _pytest("tests/products", "--numprocesses=2", "--dist=loadfile", *pytest_arguments),
+            is_shown=True,
+            may_be_empty=True,
+        ),
     ]
 
 

@@ -177,7 +177,7 @@ def test_what_comes_twice_is_there_once(mlflow: Mlflow) -> None:
     ("headers", "status", "words"),
     [
         ({}, 422, "header x-mlflow-experiment-id: Field required"),
-        ({"x-mlflow-experiment-id": "4711"}, 404, "No Experiment with id="),
+        ({"x-mlflow-experiment-id": "999999999"}, 404, "No Experiment with id="),
     ],
     ids=["no experiment", "unknown experiment"],
 )
