@@ -9,6 +9,7 @@ import pytest
 from nat.testing import ReceivedSpan
 from nat.testing.conformance import ExporterConformance
 from nat.testing.plain_spans import plain_spans_of
+from tests.conformance.catalyst import catalyst_replies, spans_in_document
 
 
 class TestOtelCollector(ExporterConformance):
@@ -107,6 +108,24 @@ class TestPatronusOverHttp(_WithKey):
 
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), "protocol": "http"}
+
+
+class TestCatalyst(ExporterConformance):
+    """RagaAI Catalyst: what brings spans is the upload of a document."""
+
+    exporter_type = "catalyst"
+    checks_answers = False  # the storage says nothing but a status
+    final_attempts = 2  # a URL that is refused is replaced by a new one
+    backend_options = MappingProxyType(
+        {"path": "/bucket/trace", "method": "PUT", "read": spans_in_document, "replies": catalyst_replies()}
+    )
+
+    def settings(self) -> dict[str, Any]:
+        url = self.endpoint.replace("/bucket/trace", "").replace("/v1/traces", "")
+        return {"endpoint": url, "access_key": "access-1", "secret_key": "secret-1", "project": "weather"}
+
+    def secret_settings(self, secret: str) -> dict[str, Any]:
+        return {"secret_key": secret}
 
 
 class _Local(ExporterConformance):

@@ -26,7 +26,9 @@ from nat.observability.registry import OWN_TYPES, Registration, components
 from nat.plugins.opentelemetry.settings import OtlpConfig
 from nat.testing import FakeBackend, Request, faults
 from nat.testing.tls import Authority, ServerTls
+from tests.conformance.catalyst import catalyst_replies, spans_in_document
 from tests.console.test_terminal import Terminal
+from tests.support.catalyst import ACCESS_KEY, SECRET_KEY, CatalystStandIn, catalyst_stand_in
 from tests.support.http_proxy import HttpProxy, Relay
 from tests.support.waiting import wait_for
 
@@ -466,6 +468,115 @@ def console_max_content_chars(subject: Subject, key: str) -> None:
     assert "question" not in subject.drawn(max_content_chars=0)
 
 
+# -- catalyst ------------------------------------------------------------------------------------------------------------
+
+
+def uploaded(
+    subject: Subject, speaks: ServerTls | None = None, **settings: Any
+) -> tuple[CatalystStandIn, ExporterStatus]:
+    """A Catalyst after one run, and what became of that."""
+    keys = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "project": "shop"}
+    with catalyst_stand_in(speaks) as (stand_in, url):
+        status, _ = subject.deliver(url, **{**keys, **settings})
+    return stand_in, status
+
+
+def catalyst_endpoint(subject: Subject, key: str) -> None:
+    with catalyst_stand_in() as (elsewhere, _):
+        stand_in, _ = uploaded(subject)
+
+    assert (len(stand_in.documents), len(elsewhere.requests)) == (1, 0)
+
+
+def catalyst_keys(subject: Subject, key: str) -> None:
+    assert uploaded(subject)[1].delivered == 2
+    assert uploaded(subject, None, **{key: "another-key"})[1].rejected == 2
+
+
+def catalyst_project(subject: Subject, key: str) -> None:
+    stand_in, _ = uploaded(subject, project="probe")
+
+    assert {request.headers.get("x-project-name", "probe") for request in stand_in.requests} == {"probe"}
+    assert stand_in.documents[0]["project_name"] == "probe"
+
+
+def catalyst_dataset(subject: Subject, key: str) -> None:
+    stand_in, _ = uploaded(subject, dataset="probe")
+
+    asked = [json.loads(request.body) for request in stand_in.requests if request.step in ("dataset", "insert")]
+    assert [request["datasetName"] for request in asked] == ["probe", "probe"]
+
+
+def catalyst_document(subject: Subject, key: str) -> None:
+    """Keys that change the document."""
+    values = {"tracer_type": ("agentic/a", "b"), "metadata": ({"a": 1}, {}), "list_packages": (True, False)}[key]
+    documents = [json.dumps(uploaded(subject, None, **{key: value})[0].documents[0]) for value in values]
+
+    first, second = (_without_ids(re.sub(r"\d\d:\d\d:\d\d\.\d+", "TIME", document)) for document in documents)
+    assert first != second
+
+
+def catalyst_ca_file(subject: Subject, key: str) -> None:
+    authority = Authority(subject.folder)
+
+    stand_in, _ = uploaded(subject, authority.server(), tls={"ca_file": str(authority.ca_file)})
+
+    assert len(stand_in.documents) == 1
+
+
+def catalyst_certificate(subject: Subject, key: str) -> None:
+    authority = Authority(subject.folder)
+    certificate, private_key = authority.client_files()
+    files = {"certificate_file": str(certificate), "key_file": str(private_key), "ca_file": str(authority.ca_file)}
+
+    stand_in, _ = uploaded(subject, authority.server(demands_client_certificate=True), tls=files)
+
+    assert len(stand_in.documents) == 1
+
+
+def catalyst_proxy(subject: Subject, key: str) -> None:
+    server = HttpProxy()
+    with server.running():
+        stand_in, _ = uploaded(subject, proxy=server.url)
+
+    assert (len(stand_in.documents), bool(server.passages)) == (1, True)
+
+
+@contextmanager
+def _catalyst_backend() -> Iterator[FakeBackend]:
+    with FakeBackend("/bucket/trace", method="PUT", read=spans_in_document, replies=catalyst_replies()) as backend:
+        yield backend
+
+
+def catalyst_timeout(subject: Subject, key: str) -> None:
+    with _catalyst_backend() as soon, _catalyst_backend() as late:
+        entries = {
+            "soon": subject.config(endpoint=soon.base_url, timeout=0.3),
+            "late": subject.config(endpoint=late.base_url, timeout=60.0),
+        }
+        for backend in (soon, late):
+            backend.from_now_on(faults.HANG)
+        with Telemetry(entries, delivery=QUICK) as telemetry:
+            with telemetry.run("run"):
+                pass
+            telemetry.flush(1.0)
+            wait_for(lambda: len(soon.deliveries) >= 2)
+
+            assert len(late.deliveries) == 1
+            soon.recover()
+            late.recover()
+
+
+def catalyst_retries(subject: Subject, key: str) -> None:
+    for count in (0, 2):
+        with _catalyst_backend() as backend:
+            backend.from_now_on(faults.status(503))
+            status, _ = subject.deliver(backend.base_url, delivery=SOON, retries=count)
+
+            assert len(backend.deliveries) == count + 1
+            assert status.dropped == {"retries_exhausted": 2}
+
+
 PROBES: Mapping[str, Probe] = {
     "endpoint": endpoint,
     "protocol": protocol,
@@ -485,6 +596,20 @@ PROBES: Mapping[str, Probe] = {
     "shutdown_timeout": shutdown_timeout,
     "timeout": timeout,
     "retries": retries,
+    "catalyst.endpoint": catalyst_endpoint,
+    "catalyst.access_key": catalyst_keys,
+    "catalyst.secret_key": catalyst_keys,
+    "catalyst.project": catalyst_project,
+    "catalyst.dataset": catalyst_dataset,
+    "catalyst.tracer_type": catalyst_document,
+    "catalyst.metadata": catalyst_document,
+    "catalyst.list_packages": catalyst_document,
+    "catalyst.tls.ca_file": catalyst_ca_file,
+    "catalyst.tls.certificate_file": catalyst_certificate,
+    "catalyst.tls.key_file": catalyst_certificate,
+    "catalyst.proxy": catalyst_proxy,
+    "catalyst.timeout": catalyst_timeout,
+    "catalyst.retries": catalyst_retries,
     "file.output_path": file_output_path,
     "file.project": file_project,
     "file.format": file_format,

@@ -39,12 +39,15 @@ _PAGES = [
     ROOT / "docs/reference/testing.md",
     ROOT / "docs/backends/file.md",
     ROOT / "docs/backends/console.md",
+    ROOT / "docs/backends/catalyst.md",
     ROOT / "docs/backends/galileo.md",
     ROOT / "docs/backends/langfuse.md",
     ROOT / "docs/backends/langsmith.md",
     ROOT / "docs/backends/otelcollector.md",
     ROOT / "docs/backends/patronus.md",
+    ROOT / "docs/backends/phoenix.md",
     ROOT / "examples/observability/quickstart/README.md",
+    ROOT / "packages/catalyst/README.md",
     ROOT / "packages/core/README.md",
     ROOT / "packages/file/README.md",
     ROOT / "packages/galileo/README.md",
@@ -52,12 +55,15 @@ _PAGES = [
     ROOT / "packages/langsmith/README.md",
     ROOT / "packages/otlp/README.md",
     ROOT / "packages/patronus/README.md",
+    ROOT / "packages/phoenix/README.md",
     ROOT / "packages/testing/README.md",
 ]
 _SHOWN_ONLY = {"sh", "text", "toml", "json", ""}
 _BIN = Path(sys.executable).parent
 _TIMEOUT_S = 60
 _KEYS_OF_VENDORS = (
+    "CATALYST_ACCESS_KEY",
+    "CATALYST_SECRET_KEY",
     "GALILEO_API_KEY",
     "LANGFUSE_PUBLIC_KEY",
     "LANGFUSE_SECRET_KEY",

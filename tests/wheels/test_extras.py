@@ -15,15 +15,16 @@ _ALL = {path.parent.name for path in ROOT.glob("packages/*/src/nat/plugins/*/reg
 }
 
 
-@pytest.mark.contract("S22", "S24", "S25", "S26", "S27", "S28", "S42", "S43")
+@pytest.mark.contract("S22", "S24", "S25", "S26", "S27", "S28", "S29", "S42", "S43", "S44")
 @pytest.mark.parametrize(
     ("extra", "expected"),
     [
         ("opentelemetry", _OPENTELEMETRY),
         ("all", _ALL),
+        ("ragaai", {*_BASE, "otelcollector", "catalyst"}),
         *(
             (vendor, {*_BASE, "otelcollector", vendor})
-            for vendor in ("galileo", "langfuse", "langsmith", "patronus", "phoenix")
+            for vendor in ("catalyst", "galileo", "langfuse", "langsmith", "patronus", "phoenix")
         ),
     ],
 )
@@ -39,3 +40,17 @@ def test_an_extra_brings_its_exporters(
     rows = json.loads(listed.stdout)
     assert {row["type"] for row in rows} == expected
     assert all(row["loads"] for row in rows)
+
+
+_SIZE = """
+import pathlib, sysconfig
+files = pathlib.Path(sysconfig.get_path("purelib")).rglob("*")
+print(sum(file.stat().st_size for file in files if file.is_file() and file.suffix != ".pyc"))
+"""
+
+
+def test_catalyst_is_small(base: CleanEnvironment, install: Callable[[str], CleanEnvironment]) -> None:
+    """Under 20 MB beyond the base install; Catalyst's own SDK takes 592."""
+    sizes = [int(each.run("python", "-c", _SIZE).stdout) for each in (base, install("nat-telemetry-catalyst"))]
+
+    assert sizes[1] - sizes[0] < 20_000_000

@@ -7,10 +7,10 @@ import struct
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -44,7 +44,7 @@ class FakeBackend:
     Use it with `with` or `async with`. It lives on threads of its own. Thread-safe; what waits blocks (`wait_for_spans`),
     but for coroutines (`await_spans`).
 
-    A request is answered, in this order: 404 beside `path`, 405 if it is no POST, 400 or 415 if it cannot be read, what
+    A request is answered, in this order: 404 beside `path`, 405 if the method is another, 400 or 415 if it cannot be read, what
     `refuse` says, 413 above `limit_bytes`, the next of what is planned, and what `from_now_on` said.
 
     Args:
@@ -53,6 +53,9 @@ class FakeBackend:
         tls: Speak TLS, on both.
         refuse: Looks at each request that can be read; what it returns is the answer. For a backend that is stricter, about
             headers for instance.
+        method: Of the requests that bring spans.
+        read: Gives the spans of such a request, for a backend with a format of its own; raises `ValueError` if there are none.
+        replies: Answers at further paths, as `reply_at` takes them: a log-in, for instance.
 
     Attributes:
         refuse: As given; may be changed.
@@ -69,6 +72,9 @@ class FakeBackend:
         grpc: bool = False,
         tls: "ServerTls | None" = None,
         refuse: Refuse | None = None,
+        method: str = "POST",
+        read: Callable[[Request], Iterable[ReceivedSpan]] | None = None,
+        replies: Mapping[str, Reply] = MappingProxyType({}),
     ) -> None:
         self._server = WebServer(path, self._handle, is_held=True, tls=None if tls is None else tls.context())
         self.url = self._server.url
@@ -76,8 +82,10 @@ class FakeBackend:
         self.grpc_endpoint = ""
         self.limit_bytes: int | None = None
         self._path = path
+        self._method = method
+        self._read = read or _spans_of
         self.refuse = refuse
-        self._replies: dict[str, Reply] = {}
+        self._replies: dict[str, Reply] = dict(replies)
         self._plan: deque[Fault] = deque()
         self._default = OK
         self._requests: list[Request] = []
@@ -133,6 +141,11 @@ class FakeBackend:
         """The requests that it has answered with success, in that order; the rest of a partial success is one, too."""
         with self._changed:
             return list(self._acknowledged)
+
+    @property
+    def deliveries(self) -> list[Request]:
+        """The requests that were to bring spans: without those at paths of `reply_at`."""
+        return [request for request in self.requests if request.path not in self._replies]
 
     @property
     def spans(self) -> list[ReceivedSpan]:
@@ -253,12 +266,12 @@ class FakeBackend:
     def _problem_with(self, request: Request) -> Fault | None:
         if request.path != self._path:
             return _refusal(404, f"no such path: {request.path}")
-        if request.method != "POST":
+        if request.method != self._method:
             return _refusal(405, f"{request.method} is not allowed")
         if request.protocol == "other":
             return _refusal(415, f"content type {request.content_type!r} is not supported")
         try:
-            request.spans.extend(_spans_of(request))
+            request.spans.extend(self._read(request))
         except ValueError as exc:
             return _refusal(400, str(exc))
         return None

@@ -67,6 +67,8 @@ class DeliveryOptions:
     Attributes:
         takes_lists: `export_processed` takes lists: whatever waits, up to `batch_size`, at most `flush_interval_s` late. Lists
             mix runs and go to the exporter itself, not to a run's copy.
+        groups_runs: With `takes_lists`, for exporters of spans: a list holds one trace. It is sent when the runs of the trace
+            have ended, whatever `flush_interval_s` says, and at the latest at the shutdown.
         batch_size: Items of one group. For exporters that take single items, how many are handed over together.
         flush_interval_s: Seconds that an item may wait for more to come; only with `takes_lists`.
         concurrency: Calls of `export_processed` at the same time; with 1 the order of items is kept.
@@ -86,6 +88,7 @@ class DeliveryOptions:
     """
 
     takes_lists: bool = False
+    groups_runs: bool = False
     batch_size: int = 100
     flush_interval_s: float = 0.0
     concurrency: int = 1

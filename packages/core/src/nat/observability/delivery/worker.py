@@ -18,6 +18,7 @@ from nat.observability.delivery.front import Front
 from nat.observability.delivery.intake import Load, item_bytes
 from nat.observability.delivery.metrics import LaneMetrics
 from nat.observability.delivery.options import DeliveryOptions
+from nat.observability.delivery.run_groups import RunGroups, list_of
 from nat.observability.delivery.sender import Sender
 from nat.observability.delivery.sizes import size_of, truncated
 from nat.observability.events import CapturedStep, Run, report_nothing
@@ -163,6 +164,9 @@ class Lane:
         self._group: list[Envelope] = []
         self._group_timer: asyncio.TimerHandle | None = None
         self._group_bytes = 0
+        self._run_groups: RunGroups | None = None
+        if options.groups_runs:
+            self._run_groups = RunGroups(options.batch_size, options.batch_bytes, ends_with_root=is_solo)
         self._captured: list[CapturedSpan] = []
         self._captured_at_s = 0.0
         self._takes_captured = False
@@ -380,6 +384,8 @@ class Lane:
             was_left_behind, self._is_over = self._is_over, True
             self._is_flushing_copies = False
         self._close_group()
+        if self._run_groups is not None:
+            self._queue(self._run_groups.take())
         self._sender.write_rest()
         self._sender.give_up()
         left = self._discard()
@@ -449,8 +455,10 @@ class Lane:
                     await asyncio.sleep(0)
                 elif entries:
                     await self._take(entries)
+                    self._queue_runs()
                     self._backlog.append((self._sender.sequence, len(entries), size))
                     await asyncio.sleep(0)
+            self._queue_runs()
             if self._options.flush_interval_s == 0:
                 self._close_group()
 
@@ -490,6 +498,9 @@ class Lane:
             await pipeline.flush()
         await self._go_on_with_resumed()
         self._close_group()
+        self._queue_runs()
+        if self._run_groups is not None and self._is_flushing_copies:
+            self._queue(self._run_groups.take())
         self._sender.keep_arrivals()
         if not reached.done():
             reached.set_result(None)
@@ -677,7 +688,7 @@ class Lane:
         if self._item_limit_bytes is not None and not self._fit(envelope):
             return
         if self._options.takes_lists and not isinstance(envelope.value, list):
-            self._add_to_group(envelope)
+            self._add_to_group(envelope) if self._run_groups is None else self._queue(self._run_groups.add(envelope))
         elif self._options.batch_bytes is None:
             self._sender.queue(envelope)
         else:
@@ -750,16 +761,21 @@ class Lane:
             self._group_timer = None
         if self._group:
             group, self._group, self._group_bytes = self._group, [], 0
-            counts = [envelope.count for envelope in group]
-            whole = Envelope([envelope.value for envelope in group], None, sum(counts))
-            whole.counts, whole.ready_at_s = counts, group[0].ready_at_s
-            whole.trace_ids = [None if envelope.run is None else envelope.run.trace_id for envelope in group]
-            self._sender.queue(whole)
+            self._sender.queue(list_of(group))
         if self._captured:
             spans, self._captured = self._captured, []
             whole = Envelope(spans, None, len(spans))
             whole.ready_at_s, self._captured_at_s = self._captured_at_s, self._clock()
             self._sender.queue(whole)
+
+    def _queue(self, envelopes: Iterable[Envelope]) -> None:
+        for envelope in envelopes:
+            self._sender.queue(envelope)
+
+    def _queue_runs(self) -> None:
+        """Runs that are over are ready to be sent: all that was offered before has been taken."""
+        if self._run_groups is not None:
+            self._queue(self._run_groups.complete(lambda: [run.trace_id for run in self._runs]))
 
     def _fit(self, envelope: Envelope) -> bool:
         """Cut the texts of items that are over the limit, and drop those that no cutting helps; false if nothing is left."""
@@ -862,6 +878,8 @@ class Lane:
     def _end_run(self, state: _RunInLane) -> None:
         """Flush the run's copy and forget it."""
         if self._runs.pop(state.run, None) is not None:
+            if self._run_groups is not None:
+                self._run_groups.end(state.run.trace_id)
             self._in_background(self._flush_copy(state.exporter), state.context or self._context)
 
     async def _flush_copy(self, exporter: LaneExporter) -> None:
