@@ -1,11 +1,14 @@
 """Exporters that no code of an author looks into encode what was captured, and lose nothing by it."""
 
+import gc
 import logging
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nat.builder.context import ContextState
 from nat.cli.register_workflow import register_telemetry_exporter
 from nat.data_models.delivery import BatchDeliveryConfig, DeadLettersConfig, DeliveryConfig, RetryConfig
 from nat.data_models.step_types import IntermediateStepType
@@ -145,3 +148,18 @@ def test_beyond_its_queue_an_exporter_drops_and_counts() -> None:
     assert counts.accepted == 200 == counts.delivered + counts.lost
     assert counts.dropped == {"queue_full": counts.lost}
     assert 0 < counts.delivered < 200
+
+
+def test_a_run_leaves_nothing_to_the_garbage_collector() -> None:
+    """Where no code of an author runs in its context, what belonged to it is free as soon as it was sent."""
+    with FakeBackend() as backend, Telemetry(OtelCollectorConfig(endpoint=backend.url)) as telemetry:
+        telemetry.flush(20.0)
+        gc.collect()
+        gc.disable()
+        try:
+            with telemetry.run("assistant"), step("search", "tool"):
+                state = weakref.ref(ContextState.get())
+            telemetry.flush(20.0)
+            assert state() is None
+        finally:
+            gc.enable()

@@ -105,12 +105,20 @@ class ContextState:
     def __init__(self, run: Run | None = None, outer: "ContextState | None" = None) -> None:
         self.run = run
         self.stream: EventStream = EventStream(outer=None if outer is None else outer.stream, run=run)
-        self.implicit_run = ImplicitRun()
+        self._implicit_run: ImplicitRun | None = None
 
     @staticmethod
     def get() -> "ContextState":
         """The state of the running code; works outside a run, on any thread and without an event loop."""
         return _state.get() or _OUTSIDE
+
+    @property
+    def implicit_run(self) -> "ImplicitRun":
+        """The run of steps that are pushed here outside any, for exporters that user code started."""
+        with _implicit_runs_lock:
+            if self._implicit_run is None:
+                self._implicit_run = ImplicitRun()
+            return self._implicit_run
 
     @property
     def event_stream(self) -> _Stream:
@@ -155,6 +163,7 @@ class ImplicitRun:
                 self._run = None
 
 
+_implicit_runs_lock = new_lock()
 _OUTSIDE = ContextState()
 _state: ContextVar[ContextState | None] = ContextVar("nat_context_state", default=None)
 _active: ContextVar[ActiveStep | None] = ContextVar("nat_active_step", default=None)

@@ -10,7 +10,7 @@ from nat.data_models.intermediate_step import (
     IntermediateStepPayload,
     IntermediateStepState,
 )
-from nat.observability.step_models import capture_payload
+from nat.observability.step_models import capture_payload, finish_step
 
 __all__ = ["IntermediateStepManager"]
 
@@ -43,9 +43,10 @@ class IntermediateStepManager:
         else:
             step = find_step(payload.UUID)
         stream = self._context_state.stream
-        if stream.is_heard:
-            parent_id, function = (ROOT_PARENT_ID, None) if step is None else (step.parent_id, step.function)
-            stream.emit(capture_payload(payload, parent_id=parent_id, function=function, run=self._context_state.run))
+        if not stream.is_heard or (event_type.state is IntermediateStepState.END and finish_step(payload, stream)):
+            return
+        parent_id, function = (ROOT_PARENT_ID, None) if step is None else (step.parent_id, step.function)
+        stream.emit(capture_payload(payload, parent_id=parent_id, function=function, run=self._context_state.run))
 
     def push_intermediate_steps(self, steps: Iterable[IntermediateStep]) -> None:
         """Push finished steps as they are: their own parents, times and functions stay."""

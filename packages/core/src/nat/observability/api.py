@@ -352,22 +352,27 @@ class Step:
         if usage is None and kind in _CONSUMERS:
             usage = reported_usage(output)
         metadata, attributes = self._end_metadata, self._attributes
+        time_ns = time.time_ns()
+        given = None if output is None else snapshot(output)
+        more = None if attributes is None else snapshot(attributes)
+        if metadata is None and state.stream.finish(self._step_id, time_ns, given, usage, self._error, more):
+            return
         state.stream.emit(
             CapturedStep(
                 _END[kind],
                 self._step_id,
                 ROOT_PARENT_ID if active is None else active.parent_id,
                 self._name,
-                time.time_ns(),
+                time_ns,
                 state.run,
                 None if active is None else active.function,
-                None if metadata is None else snapshot(metadata),
+                snapshot(metadata),
                 (),
                 None,
-                None if output is None else snapshot(output),
+                given,
                 usage,
                 self._error,
-                None if attributes is None else snapshot(attributes),
+                more,
             )
         )
 

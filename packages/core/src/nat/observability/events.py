@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nat.data_models.step_types import IntermediateStepType
 from nat.observability.snapshot import Snapshot
-from nat.utils.forking import new_lock
 from nat.utils.ids import random_128_bits
 from nat.utils.reactive.subject import OnComplete, OnError, Subject, guarded
 
@@ -154,7 +153,7 @@ class Run:
 
 
 class CapturedStep:
-    """One step event. Nothing in it changes once it has been passed on.
+    """One step event. Nothing in it changes once it has been passed on, but what `StepListener.finish` adds.
 
     Two are made for every span, so the arguments can be given by position: by name takes twice as long.
 
@@ -252,6 +251,18 @@ class StepListener(Protocol):
         """Take one step."""
         ...
 
+    def finish(
+        self,
+        step_id: str,
+        time_ns: int,
+        output: Snapshot,
+        usage: Usage | None,
+        error: CapturedError | None,
+        attributes: Snapshot,
+    ) -> bool:
+        """Take the END of a step that nobody else listens to, and that says no more than this; false: send it as a step."""
+        ...
+
 
 class EventStream(Subject["IntermediateStep"]):
     """The steps of one `ContextState`, in the order in which they are pushed. Thread-safe.
@@ -271,7 +282,6 @@ class EventStream(Subject["IntermediateStep"]):
         self._listeners: tuple[StepListener, ...] = ()
         self._listeners_below: tuple[StepListener, ...] = ()
         self._signals: dict[StepListener, tuple[OnError | None, OnComplete | None]] = {}
-        self._listeners_lock = new_lock()
 
     def attach(
         self,
@@ -288,7 +298,7 @@ class EventStream(Subject["IntermediateStep"]):
             on_error, on_complete: Are called with the stream's signals.
             hears_below: Whether it takes what is pushed into streams below this one, too.
         """
-        with self._listeners_lock:
+        with self._lock:
             self._listeners += (listener,)
             if hears_below:
                 self._listeners_below += (listener,)
@@ -296,7 +306,7 @@ class EventStream(Subject["IntermediateStep"]):
 
     def detach(self, listener: StepListener) -> None:
         """Pass nothing more to `listener`."""
-        with self._listeners_lock:
+        with self._lock:
             self._listeners = tuple(kept for kept in self._listeners if kept is not listener)
             self._listeners_below = tuple(kept for kept in self._listeners_below if kept is not listener)
             self._signals.pop(listener, None)
@@ -314,6 +324,35 @@ class EventStream(Subject["IntermediateStep"]):
                 return True
             stream = stream._outer
         return False
+
+    @property
+    def only_listener(self) -> "StepListener | None":
+        """Who listens here, if that is just one and nobody else hears of it."""
+        if len(self._listeners) != 1 or self._observers:
+            return None
+        stream = self._outer
+        while stream is not None:
+            if stream._listeners_below or stream._observers:
+                return None
+            stream = stream._outer
+        return self._listeners[0]
+
+    def finish(
+        self,
+        step_id: str,
+        time_ns: int,
+        output: Snapshot = None,
+        usage: Usage | None = None,
+        error: CapturedError | None = None,
+        attributes: Snapshot = None,
+    ) -> bool:
+        """Pass on the END of a step that says no more than this; false: it must be emitted, as others listen. Never raises."""
+        listener = self.only_listener
+        try:
+            return listener is not None and listener.finish(step_id, time_ns, output, usage, error, attributes)
+        except Exception as exc:
+            _log.warning("event stream: a listener raised %s; the workflow goes on", type(exc).__name__)
+            return True
 
     def emit(self, step: CapturedStep, original: "IntermediateStep | None" = None) -> None:
         """Pass on one captured step, and outwards; ask `is_heard` before. Never raises."""

@@ -209,6 +209,7 @@ class TelemetryManager:
         self._intake = self._new_intake()
         self._distributing = new_lock()
         self._tick: asyncio.TimerHandle | None = None
+        self._no_context = contextvars.Context()  # what is done for all runs keeps none of them
         self._thread: LoopThread | None = None
         self._has_started = False
         self._is_closing = False
@@ -220,7 +221,7 @@ class TelemetryManager:
         self._lock = new_lock()
         self._noise = Noise(_log)
         self._losses = _Losses("telemetry")
-        self.wants_steps = True
+        self.wants_steps = self.wants_contexts = True
         _managers.add(self)
 
     def _new_intake(self) -> Intake:
@@ -284,7 +285,7 @@ class TelemetryManager:
         self._thread = None
         self._is_forked = not self._is_closing
         self._losses = _Losses("telemetry")
-        self.wants_steps = True
+        self.wants_steps = self.wants_contexts = True
         for capture in list(self._captures):
             capture.leave_to_parent()
         self._loose.leave_to_parent()
@@ -513,7 +514,7 @@ class TelemetryManager:
         thread = self._thread
         if thread is not None:
             with suppress(RuntimeError):  # the loop was closed this moment; `close` drains what has come in
-                thread.loop.call_soon_threadsafe(self._gather)
+                thread.loop.call_soon_threadsafe(self._gather, context=self._no_context)
 
     def _gather(self) -> None:
         thread = self._thread
@@ -550,6 +551,7 @@ class TelemetryManager:
 
     def _lanes_changed(self) -> None:
         self.wants_steps = any(slot.may_take_steps for slot in self._slots.values())
+        self.wants_contexts = any(slot.may_need_contexts for slot in self._slots.values())
 
 
 class RunScope:
@@ -621,7 +623,10 @@ class RunScope:
         self._exit.enter_context(in_state(state))
         root = self._step(self._kind, input=self._input)
         enter_step(root.step_id, self._run.name, is_function=False, frame=None)
-        self._run.context = contextvars.copy_context()
+        if (
+            self._manager.wants_contexts
+        ):  # a context holds its run: only the garbage collector frees what is in such a circle
+            self._run.context = contextvars.copy_context()
         if state.stream.is_heard:
             state.stream.emit(root)
         return self
@@ -638,13 +643,14 @@ class RunScope:
     def _end(self, exc: BaseException | None) -> None:
         if exc is not None:
             self._error = capture_error(exc)
-        end = IntermediateStepType(self._kind.value.replace("_START", "_END"))
+        end, root_id = IntermediateStepType(self._kind.value.replace("_START", "_END")), self._run.root_id or ""
         with self._exit:
-            unfinished = self._capture.close_below(self._run.root_id or "", time.time_ns())
+            unfinished = self._capture.close_below(root_id, time.time_ns())
             if unfinished and self._error is None:
                 self._error = _unfinished(unfinished)
-            if self._state.stream.is_heard:
-                self._state.stream.emit(self._step(end, output=snapshot(self.output), error=self._error))
+            stream, output = self._state.stream, snapshot(self.output)
+            if stream.is_heard and not stream.finish(root_id, time.time_ns(), output, error=self._error):
+                stream.emit(self._step(end, output=output, error=self._error))
             self._run.has_ended = True
             self._manager.end_capture(self._capture)
             self._manager.record_end(self._run)
@@ -758,6 +764,12 @@ class _Slot:
     def may_take_steps(self) -> bool:
         """Whether it takes steps, or might once it has started."""
         return self._takes_steps is not False and self.state is not ExporterState.DISABLED
+
+    @property
+    def may_need_contexts(self) -> bool:
+        """Whether it runs code in the contexts of runs, or might once it has started."""
+        needs = self._lane is None or self._lane.needs_contexts
+        return needs and self.state is not ExporterState.DISABLED
 
     def start(self, shared: LoopThread) -> None:
         """Build the exporter and start it, on its loop; returns at once."""

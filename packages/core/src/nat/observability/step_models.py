@@ -18,6 +18,7 @@ from nat.observability.events import (
     MAX_ERROR_MESSAGE_CHARS,
     CapturedError,
     CapturedStep,
+    EventStream,
     FunctionRef,
     Run,
     Usage,
@@ -25,7 +26,7 @@ from nat.observability.events import (
 )
 from nat.observability.snapshot import restore, snapshot, text
 
-__all__ = ["capture_payload", "capture_step", "to_intermediate_step", "to_invocation_node"]
+__all__ = ["capture_payload", "capture_step", "finish_step", "to_intermediate_step", "to_invocation_node"]
 
 _FRAMEWORKS: dict[str | None, LLMFrameworkEnum] = {framework.value: framework for framework in LLMFrameworkEnum}
 _EMPTY = (b"[]", b"{}")
@@ -75,6 +76,24 @@ def capture_payload(
         if data.__pydantic_extra__:
             step.extra = snapshot(data.__pydantic_extra__)
     return step
+
+
+def finish_step(payload: IntermediateStepPayload, stream: EventStream) -> bool:
+    """Pass on an END that says no more than output and usage, where that is all it takes; false: capture and emit it."""
+    data = payload.data
+    if stream.only_listener is None or payload.metadata or payload.tags or payload.framework is not None:
+        return False
+    if data is not None and (data.input is not None or data.chunk is not None or data.__pydantic_extra__):
+        return False
+    at_ns, usage = _nanoseconds(payload.event_timestamp), payload.usage_info
+    output = None if data is None else data.output
+    return stream.finish(
+        payload.UUID,
+        time.time_ns() if at_ns is None else at_ns,
+        snapshot(output),
+        None if usage is None else _captured_usage(usage),
+        capture_error(output) if isinstance(output, BaseException) else None,
+    )
 
 
 def to_intermediate_step(step: CapturedStep) -> IntermediateStep:

@@ -266,6 +266,11 @@ class Lane:
         self._worker = self._loop.create_task(self._work(), name=f"nat lane {self.name}", context=self._context)
         self._wake.set()
 
+    @property
+    def needs_contexts(self) -> bool:
+        """Whether code of an exporter runs in the contexts of runs."""
+        return not self._takes_captured
+
     def _may_send_captured(self) -> bool:
         """Whether nothing between capture and exporter looks into spans."""
         options = self._options

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from nat.data_models.step_types import ROOT_PARENT_ID, IntermediateStepState
-from nat.observability.events import CapturedStep, Run, new_trace_id, span_id_of
+from nat.observability.events import CapturedError, CapturedStep, Run, Usage, new_trace_id, span_id_of
+from nat.observability.snapshot import Snapshot
 from nat.utils.forking import new_lock
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ class CapturedSpan:
     """A step from START to END, not described yet.
 
     Attributes:
-        start, end: Its first and last event. `end` is `None` if it never came; an END without a START is both.
+        start, end: Its first and last event. `end` is `None` if it never came; one that is both is an END without a START, or a
+            START with what its END said.
         run: The run it belongs to.
         end_ns: When it ended, or was closed; nanoseconds since the epoch. Zero while it is open.
         size_bytes: Memory that it holds, once somebody has asked; zero before.
@@ -89,6 +91,9 @@ class Recorder(Protocol):
         ...
 
 
+_lock = new_lock()  # for what takes more than one operation; such steps are rare, and of no run in particular
+
+
 class RunCapture:
     """Captures the steps of one run. Thread-safe: what takes a step relies on single operations of a dict being one step.
 
@@ -106,7 +111,6 @@ class RunCapture:
         self._open: dict[str, CapturedSpan] = {} if open_spans is None else open_spans
         self._closed_by_end: set[str] = set()
         self._open_in_parent: set[str] = set()
-        self._lock = new_lock()
 
     def on_step(self, step: CapturedStep) -> None:
         """Record one step."""
@@ -135,6 +139,34 @@ class RunCapture:
             recorder.record_span(span, run)
         if run.has_ended:  # late: whoever released the run has to do so again
             recorder.record_end(run)
+
+    def finish(
+        self,
+        step_id: str,
+        time_ns: int,
+        output: Snapshot,
+        usage: Usage | None,
+        error: CapturedError | None,
+        attributes: Snapshot,
+    ) -> bool:
+        """Record a step's END without an object for it: what it says is added to the START."""
+        recorder, run = self._recorder, self._run
+        if recorder.wants_steps:
+            return False
+        span = self._open.pop(step_id, None)
+        if span is None:
+            return False
+        start = span.start
+        if start.output is not None or start.usage is not None:  # said at the start already
+            self._open[step_id] = span
+            return False
+        start.output, start.usage, start.error, start.attributes = output, usage, error, attributes
+        span.end = start
+        span.end_ns = time_ns if time_ns > start.time_ns else start.time_ns
+        recorder.record_span(span, run)
+        if run.has_ended:  # late, see `take`
+            recorder.record_end(run)
+        return True
 
     def has_open(self, step_id: str) -> bool:
         """Whether a span of that step is open, here or in the process that this one was forked from."""
@@ -175,7 +207,7 @@ class RunCapture:
     def _restart(self, span: CapturedSpan) -> CapturedSpan | None:
         """The same id has started twice: gives the span that was open, which has ended thereby."""
         step = span.start
-        with self._lock:
+        with _lock:
             former = self._open.pop(step.step_id, None)
             self._open[step.step_id] = span
         if former is not None:
@@ -183,7 +215,7 @@ class RunCapture:
         return former
 
     def _add_chunk(self, step: CapturedStep) -> None:
-        with self._lock:
+        with _lock:
             span = self._open.get(step.step_id)
             if span is None:
                 return
@@ -246,6 +278,10 @@ class LooseCapture:
         if not capture.open_steps():
             run.has_ended = True
             self._recorder.record_end(run)
+
+    def finish(self, *end: object) -> bool:
+        """Whose END it is must be found out: it is sent as a step."""
+        return False
 
     def leave_to_parent(self) -> None:
         """In a forked child: what is open now is the parent's to end."""
