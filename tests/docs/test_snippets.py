@@ -34,6 +34,7 @@ _PAGES = [
     ROOT / "README.md",
     ROOT / "docs/start.md",
     ROOT / "docs/guide/instrument.md",
+    ROOT / "docs/guide/sampling.md",
     ROOT / "docs/guide/write-an-exporter.md",
     ROOT / "docs/guide/traces-do-not-arrive.md",
     ROOT / "docs/reference/testing.md",

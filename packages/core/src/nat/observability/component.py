@@ -207,6 +207,8 @@ PROCESSOR = ComponentKind(
     decorator="register_telemetry_processor",
     expected="an instance of a subclass of Processor",
     is_one=_is_processor,
-    own={},
+    own=_by_type(
+        OwnType("filter", "nat-telemetry-core", None, "Drops spans or steps, or keeps only these"),
+    ),
 )
 KINDS = (EXPORTER, PROCESSOR)

@@ -114,6 +114,7 @@ class Run:
     """
 
     __slots__ = (
+        "__weakref__",
         "attributes",
         "context",
         "has_ended",

@@ -12,6 +12,7 @@ from nat.observability.noise import Noise, is_ours, raised
 from nat.observability.processor.batching_processor import BatchingProcessor
 from nat.observability.processor.callback_processor import CallbackProcessor
 from nat.observability.processor.processor import Processor
+from nat.observability.processor.run_processor import RunProcessor
 from nat.observability.processor.span_to_dict import span_to_dict
 from nat.observability.snapshot import plain
 from nat.observability.spans.capture import CapturedSpan
@@ -167,8 +168,10 @@ class _Stage:
     timeout_s: float | None = None
     gives: type | None = None
 
-    async def process(self, value: Any) -> Any:
-        return self.checked(await within(self.timeout_s, self.processor.process(value)))
+    async def process(self, value: Any, run: Run | None) -> Any:
+        processor = self.processor
+        begun = processor.process_in(value, run) if isinstance(processor, RunProcessor) else processor.process(value)
+        return self.checked(await within(self.timeout_s, begun))
 
     def checked(self, value: Any) -> Any:
         if self.gives is not None and value is not None and not isinstance(value, self.gives):
@@ -326,7 +329,7 @@ class Pipeline:
             batcher = stage.processor if isinstance(stage.processor, BatchingProcessor) else None
             dropped = batcher.dropped_count if batcher else 0
             try:
-                value = await stage.process(value)
+                value = await stage.process(value, run)
             except BaseException as exc:
                 if is_ours(exc):
                     raise
