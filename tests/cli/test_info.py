@@ -153,7 +153,7 @@ def test_processors_of_ours_are_listed(nat: CliRunner) -> None:
     rows = {row["type"]: row for row in json.loads(result.stdout)}
     assert result.exit_code == 0
     assert {row["kind"] for row in rows.values()} == {"processing"}
-    assert {"filter"} <= rows.keys()
+    assert {"filter", "sample"} <= rows.keys()
 
 
 def test_components_on_a_narrow_terminal_cuts_nothing() -> None:

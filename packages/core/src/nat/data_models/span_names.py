@@ -62,6 +62,7 @@ class SpanAttributes(StrEnum):
     LLM_TOKEN_COUNT_CACHE_READ = "llm.token_count.prompt_details.cache_read"
     LLM_TOKEN_COUNT_CACHE_WRITE = "llm.token_count.prompt_details.cache_write"
     LLM_TOKEN_COUNT_REASONING = "llm.token_count.completion_details.reasoning"
+    LLM_COST_TOTAL = "llm.cost.total"
     TOOL_NAME = "tool.name"
     TOOL_DESCRIPTION = "tool.description"
     TOOL_ID = "tool.id"

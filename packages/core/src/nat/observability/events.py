@@ -111,6 +111,7 @@ class Run:
         context: The `contextvars` context captured at its start.
         has_ended: Set once, by the thread that ends it.
         attributes: What all of its spans say of it; made where the first one is described.
+        outer: The run that it is nested in.
     """
 
     __slots__ = (
@@ -120,6 +121,7 @@ class Run:
         "has_ended",
         "metadata",
         "name",
+        "outer",
         "owner",
         "root_id",
         "session_id",
@@ -139,6 +141,7 @@ class Run:
         user_id: str | None = None,
         tags: tuple[str, ...] = (),
         metadata: Snapshot = None,
+        outer: "Run | None" = None,
     ) -> None:
         self.trace_id = trace_id
         self.name = name
@@ -151,6 +154,17 @@ class Run:
         self.context: contextvars.Context | None = None
         self.has_ended = False
         self.attributes: dict[str, str] | None = None
+        self.outer = outer
+
+    @property
+    def top(self) -> "Run":
+        """The outermost run around it, or itself, that whoever records it records, too: its end is the end of all."""
+        top = run = self
+        while run.outer is not None:
+            run = run.outer
+            if run.owner is self.owner:
+                top = run
+        return top
 
 
 class CapturedStep:

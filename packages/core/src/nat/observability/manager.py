@@ -591,6 +591,7 @@ class RunScope:
             user_id=user_id if user_id is not None or outer is None else outer.user_id,
             tags=tuple(tags),
             metadata=snapshot(dict(metadata)) if metadata else None,
+            outer=outer,
         )
         self._exit = ExitStack()
 

@@ -11,6 +11,7 @@ from nat.observability.events import Run
 from nat.observability.noise import Noise, is_ours, raised
 from nat.observability.processor.batching_processor import BatchingProcessor
 from nat.observability.processor.callback_processor import CallbackProcessor
+from nat.observability.processor.deciding_processor import DecidingProcessor, Verdict
 from nat.observability.processor.processor import Processor
 from nat.observability.processor.run_processor import RunProcessor
 from nat.observability.processor.span_to_dict import span_to_dict
@@ -235,6 +236,10 @@ class Pipeline:
         self._check_open()
         if not isinstance(processor, Processor):
             raise TypeError(f"{self._owner}: {processor!r} is not a Processor")
+        if isinstance(processor, DecidingProcessor):
+            raise TypeError(
+                f"{self._owner}: {type(processor).__name__} decides on runs; configure it under processors:"
+            )
         label = type(processor).__name__
         stage = _Stage(name or label, processor, label)
         if name is not None and any(known.name == name for known in self._stages):
@@ -307,13 +312,18 @@ class Pipeline:
                 processor.set_done_callback(self._continuation(stage, index + 1, is_new=is_new))
             if isinstance(processor, BatchingProcessor):
                 processor.set_downstream_ready(self._is_downstream_ready)
+            if isinstance(processor, DecidingProcessor):
+                processor.connect(self._passing_on(index + 1), self._drop_held)
 
     def disconnect(self, outlet: Outlet) -> int:
         """Serve a lane no longer; with the last one, items that still wait are lost: returns how many."""
         if outlet not in self._outlets:
             return 0
         self._outlets.remove(outlet)
-        return 0 if self._outlets else sum(processor.discard() for processor in self._batchers())
+        if self._outlets:
+            return 0
+        held = sum(processor.discard() for processor in self._deciders())
+        return held + sum(processor.discard() for processor in self._batchers())
 
     def is_last(self, outlet: Outlet) -> bool:
         """Whether no other lane is served."""
@@ -329,6 +339,14 @@ class Pipeline:
             batcher = stage.processor if isinstance(stage.processor, BatchingProcessor) else None
             dropped = batcher.dropped_count if batcher else 0
             try:
+                if isinstance(stage.processor, DecidingProcessor):
+                    held = Envelope(value, run, count)
+                    verdict = stage.processor.take(value, run, held, envelope.size_bytes)
+                    if verdict is Verdict.PASS:
+                        continue
+                    if verdict is Verdict.DROP:
+                        outlet.drop("sampled_out", count)
+                    return
                 value = await stage.process(value, run)
             except BaseException as exc:
                 if is_ours(exc):
@@ -381,6 +399,13 @@ class Pipeline:
         for stage in self._running:
             if isinstance(stage.processor, CallbackProcessor):
                 await self._guarded(stage.processor, stage.processor.shutdown)
+            elif isinstance(stage.processor, DecidingProcessor):
+                stage.processor.end_all()
+
+    def end_run(self, run: Run) -> None:
+        """A run has ended: processors that decide on runs give or drop what they hold of it."""
+        for processor in self._deciders():
+            processor.end_run(run)
 
     async def _guarded(self, processor: Processor[Any, Any], hook: Callable[[], Awaitable[object]]) -> None:
         try:
@@ -395,6 +420,15 @@ class Pipeline:
 
     def _batchers(self) -> list[BatchingProcessor[Any]]:
         return [stage.processor for stage in self._running if isinstance(stage.processor, BatchingProcessor)]
+
+    def _deciders(self) -> list[DecidingProcessor[Any, Any]]:
+        return [stage.processor for stage in self._running if isinstance(stage.processor, DecidingProcessor)]
+
+    def _passing_on(self, index: int) -> Callable[[Envelope], None]:
+        return lambda envelope: self._outlets[0].resume(envelope, index, is_new=False)
+
+    def _drop_held(self, envelope: Envelope) -> None:
+        self._outlets[0].drop("sampled_out", envelope.count)
 
     def _is_downstream_ready(self) -> bool:
         return not self._outlets or self._outlets[0].is_ready()

@@ -161,6 +161,7 @@ class Lane:
         self._submitted: deque[Envelope] = deque()
         self._exported: deque[Envelope] = deque()
         self._runs: dict[Run, _RunInLane] = {}
+        self._ended: list[tuple[Run, _RunInLane | None]] = []
         self._group: list[Envelope] = []
         self._group_timer: asyncio.TimerHandle | None = None
         self._group_bytes = 0
@@ -515,7 +516,7 @@ class Lane:
         pipeline = self._exporter.pipeline
         while self._has_resumed() and not self._is_aborted:
             if self._front is not None and self._front.resumed:
-                await self._pass_front(self._front, *self._front.resumed.popleft(), None)
+                await self._pass_resumed(self._front)
                 continue
             if self._resumed:
                 envelope, index = self._resumed.popleft()
@@ -560,6 +561,7 @@ class Lane:
                 await self._loop.create_task(self._feed_next(len(run_entries), state), context=state.context)
             state.in_flight -= 1
             self._end_when_done(state)
+        await self._end_runs()
 
     def _take_captured(self, entries: Sequence[Entry]) -> None:
         """Take spans as they were captured: no code looks at them before the exporter, which describes what it sends."""
@@ -587,8 +589,7 @@ class Lane:
             if item is not None:
                 self._taken_count += 1
             else:
-                if state is not None:
-                    state.has_ended = True
+                self._ended.append((run, state))
                 continue
             try:
                 value = to_intermediate_step(item) if isinstance(item, CapturedStep) else describe(item)
@@ -599,7 +600,10 @@ class Lane:
             if front is None:
                 await self._go_in(value, run, state)
             else:
-                await self._pass_front(front, Envelope(value, run), 0, state)
+                envelope = Envelope(value, run)
+                envelope.size_bytes = item_bytes(item)
+                await self._pass_front(front, envelope, 0, state)
+                await self._pass_resumed(front)  # before what comes next: steps stay in their order
 
     async def _pass_front(self, front: Front, envelope: Envelope, index: int, state: _RunInLane | None) -> None:
         """Take one item through the configured processors, from that index on, and what they pass on to the exporter."""
@@ -607,6 +611,41 @@ class Lane:
         while front.past and not self._is_aborted:
             passed = front.past.popleft()
             await self._go_in(passed.value, passed.run, state)
+
+    async def _pass_resumed(self, front: Front) -> None:
+        """Take on what the configured processors gave by themselves."""
+        while front.resumed and not self._is_aborted:
+            envelope, index = front.resumed.popleft()
+            run = envelope.run
+            if run is None or run in self._runs:
+                await self._pass_front(front, envelope, index, None if run is None else self._runs[run])
+                continue
+            try:  # held beyond its run's end
+                state = self._state(run)
+            except BaseException as exc:
+                if is_ours(exc):
+                    raise
+                self._noise.warn(
+                    "copy", "%s: a run's copy could not be made (%s); its items are lost", self.name, raised(exc)
+                )
+                self._reject_entries(envelope.count)
+                continue
+            await self._pass_front(front, envelope, index, state)
+            if state is not None:
+                state.has_ended = True
+                self._end_when_done(state)
+
+    async def _end_runs(self) -> None:
+        """Tell the ends of runs to the configured processors, once all items that were taken with them have passed."""
+        ended, self._ended = self._ended, []
+        if self._front is not None:
+            for run, _ in ended:
+                self._front.pipeline.end_run(run)
+            await self._pass_resumed(self._front)
+        for _, state in ended:
+            if state is not None:
+                state.has_ended = True
+                self._end_when_done(state)
 
     async def _go_in(self, value: Any, run: Run | None, state: _RunInLane | None) -> None:
         """Take one item to the exporter: to its own `export`, or into its pipeline."""
