@@ -147,13 +147,37 @@ def test_unknown_kind_is_a_usage_error(nat: CliRunner) -> None:
     assert "'tracking' is not one of 'tracing', 'processing'" in result.stderr
 
 
-def test_processors_of_ours_are_listed(nat: CliRunner) -> None:
+def test_processors_are_a_kind_of_their_own(nat: CliRunner) -> None:
     result = nat.invoke(cli, ["info", "components", "--types", "processing", "--json"])
 
     rows = {row["type"]: row for row in json.loads(result.stdout)}
-    assert result.exit_code == 0
     assert {row["kind"] for row in rows.values()} == {"processing"}
-    assert {"filter", "sample"} <= rows.keys()
+    assert {"filter", "redact", "sample"} <= rows.keys()
+    assert rows["redact"]["package"] == "nat-telemetry-core"
+    assert rows["redact"]["description"] == "Takes secrets and personal data out of everything that an item holds."
+
+
+def test_processor_shows_every_setting(nat: CliRunner) -> None:
+    """As for an exporter, with the keys that an item of `processors:` takes, and an example of such a list."""
+    result = nat.invoke(cli, ["info", "processor", "redact"])
+
+    assert result.exit_code == 0
+    assert "  profile: secrets | pii | none, default secrets\n" in result.stdout
+    assert "  hash_key: text, never shown or null, default null\n" in result.stdout
+    assert result.stdout.endswith(
+        """\
+Every processor entry also takes:
+  enabled: true or false, default true. false leaves the entry out.
+  timeout: number, more than 0, default 10. Seconds for one item; then the item is dropped.
+
+Example:
+  general:
+    telemetry:
+      processors:
+      - _type: redact
+        profile: secrets
+"""
+    )
 
 
 def test_components_on_a_narrow_terminal_cuts_nothing() -> None:
@@ -203,7 +227,8 @@ Every exporter entry also takes:
   enabled: true or false, default true. false leaves the entry out.
   required: true or false, default false. true: if the exporter cannot start, nothing does.
   processors: list of processors that its items pass first, each with _type; also under general.telemetry for all.
-Reserved for later, an error for now: content, conventions, redact, sample, when.
+  redact: secrets, pii, none, or a mapping as of processor redact; default secrets. Also under general.telemetry for all.
+Reserved for later, an error for now: content, conventions, sample, when.
 
 Example:
   general:

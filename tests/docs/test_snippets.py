@@ -36,6 +36,7 @@ _PAGES = [
     ROOT / "docs/guide/instrument.md",
     ROOT / "docs/guide/sampling.md",
     ROOT / "docs/guide/write-an-exporter.md",
+    ROOT / "docs/guide/privacy.md",
     ROOT / "docs/guide/traces-do-not-arrive.md",
     ROOT / "docs/reference/testing.md",
     ROOT / "docs/backends/file.md",

@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
+from nat.observability.component import PROCESSOR
 from tests.wheels.clean import CleanEnvironment
 from tools.build_wheels import ROOT
 
 _BASE = {"console", "file"}
 _OPENTELEMETRY = {*_BASE, "otelcollector", "galileo", "langfuse", "langsmith", "patronus"}
-_ALL = {path.parent.name for path in ROOT.glob("packages/*/src/nat/plugins/*/register.py")} - {"opentelemetry"} | {
-    "otelcollector"
-}
+_REGISTERED = {path.parent.name for path in ROOT.glob("packages/*/src/nat/plugins/*/register.py")}
+_ALL = _REGISTERED - {"opentelemetry", *PROCESSOR.own} | {"otelcollector"}
 
 
 @pytest.mark.contract("S22", "S24", "S25", "S26", "S27", "S28", "S29", "S42", "S43", "S44")

@@ -23,6 +23,7 @@ _EXPORTER_KEYS = {
     "enabled": "true or false, default true. false leaves the entry out.",
     "required": "true or false, default false. true: if the exporter cannot start, nothing does.",
     "processors": "list of processors that its items pass first, each with _type; also under general.telemetry for all.",
+    "redact": "secrets, pii, none, or a mapping as of processor redact; default secrets. Also under general.telemetry for all.",
     "delivery": "how its items get to the backend; a mapping, also under general.telemetry for all.",
 }
 _PROCESSOR_KEYS = {

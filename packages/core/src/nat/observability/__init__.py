@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from nat.observability.api import Step, StepKind, Telemetry, carry_context, observe, step
     from nat.observability.delivery.metrics import HistogramReading, Measurement
     from nat.observability.manager import ExporterStatus, FlushResult, RunScope, TelemetryStatus
+    from nat.observability.redaction.settings import RedactConfig
     from nat.observability.registry import exporter_entry
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "HistogramReading",
     "IntakeConfig",
     "Measurement",
+    "RedactConfig",
     "RunScope",
     "Step",
     "StepKind",
@@ -35,6 +37,7 @@ _HOMES = {
     "HistogramReading": "nat.observability.delivery.metrics",
     "IntakeConfig": "nat.data_models.delivery",
     "Measurement": "nat.observability.delivery.metrics",
+    "RedactConfig": "nat.observability.redaction.settings",
     "RunScope": "nat.observability.manager",
     "TelemetryStatus": "nat.observability.manager",
     "exporter_entry": "nat.observability.registry",

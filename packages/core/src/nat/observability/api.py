@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
     from nat.observability.delivery.metrics import Measurement
     from nat.observability.manager import FlushResult, RunScope, TelemetryStatus
+    from nat.observability.redaction.settings import RedactConfig, RedactProfile
     from nat.observability.registry import ExporterEntry
 
 __all__ = [
@@ -74,6 +75,8 @@ class Telemetry:
         exporters: Configs of the exporters; an entry is named after its type (`file`, `file_2`), or by the mapping's key.
             `exporter_entry` makes one with settings of its own.
         delivery: How all of them are delivered to: timeout, retry, concurrency …
+        redact: What is taken out of everything before any of it leaves: `"secrets"` unless given, `"pii"`, `"none"`, or a
+            `RedactConfig`.
         processors: Configs of processors that the items of all exporters pass, in order; each exporter has its own.
         status_directory: Where this process keeps a file that says what became of everything, for `nat status` and other
             programs; relative to the working directory. None: there is no such file.
@@ -87,6 +90,7 @@ class Telemetry:
         self,
         *exporters: "TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry",
         delivery: "DeliveryConfig | None" = None,
+        redact: "RedactConfig | RedactProfile | None" = None,
         processors: "Sequence[TelemetryProcessorBaseConfig]" = (),
         status_directory: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -94,7 +98,7 @@ class Telemetry:
         from nat.observability.status_file import resolve_status_directory
 
         self._manager = TelemetryManager(
-            entries_of(exporters, delivery, processors),
+            entries_of(exporters, delivery, processors, redact),
             intake=limits_of(delivery),
             status_directory=None if status_directory is None else resolve_status_directory(status_directory),
         )

@@ -209,6 +209,7 @@ PROCESSOR = ComponentKind(
     is_one=_is_processor,
     own=_by_type(
         OwnType("filter", "nat-telemetry-core", None, "Drops spans or steps, or keeps only these"),
+        OwnType("redact", "nat-telemetry-core", None, "Takes secrets and personal data out"),
         OwnType("sample", "nat-telemetry-core", None, "Sends a share of the runs, each run whole"),
     ),
 )

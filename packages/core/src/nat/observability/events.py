@@ -112,12 +112,14 @@ class Run:
         has_ended: Set once, by the thread that ends it.
         attributes: What all of its spans say of it; made where the first one is described.
         outer: The run that it is nested in.
+        guarded: Who has redacted it, and the result: `None` if there was nothing to redact.
     """
 
     __slots__ = (
         "__weakref__",
         "attributes",
         "context",
+        "guarded",
         "has_ended",
         "metadata",
         "name",
@@ -154,6 +156,7 @@ class Run:
         self.context: contextvars.Context | None = None
         self.has_ended = False
         self.attributes: dict[str, str] | None = None
+        self.guarded: tuple[object, Run | None] | None = None
         self.outer = outer
 
     @property
@@ -189,6 +192,7 @@ class CapturedStep:
         error: Why it failed; only on an END.
         function: The function it happened in.
         attributes: Further span attributes set by the instrumenting code (a mapping), or `None`.
+        guarded: Who has redacted it, and the result: `None` if there was nothing to redact. Not there before.
     """
 
     __slots__ = (
@@ -199,6 +203,7 @@ class CapturedStep:
         "extra",
         "framework",
         "function",
+        "guarded",
         "has_trace_metadata",
         "input",
         "metadata",
@@ -257,6 +262,7 @@ class CapturedStep:
         self.error = error
         self.function = function
         self.attributes = attributes
+        self.guarded: tuple[object, CapturedStep | None]
 
 
 class StepListener(Protocol):

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
 from nat.builder.builder import Builder
@@ -49,12 +49,15 @@ from nat.observability.exporter.address import address_of, protocol_of, shown_te
 from nat.observability.exporter.base_exporter import BaseExporter, LaneView
 from nat.observability.ledger import Counts, Ledger
 from nat.observability.noise import Noise, is_ours, raised
-from nat.observability.registry import ExporterEntry, ProcessorEntry, exporter_entry, processor_entries
+from nat.observability.registry import ExporterEntry, ProcessorEntry, exporter_entry, processor_entries, redact_config
 from nat.observability.snapshot import snapshot
 from nat.observability.spans.capture import CapturedSpan, LooseCapture, RunCapture
 from nat.observability.status_file import StatusWriter
 from nat.utils.forking import keep_for_ever, new_lock
 from nat.utils.ids import random_hex
+
+if TYPE_CHECKING:
+    from nat.observability.redaction.settings import RedactConfig, RedactProfile
 
 __all__ = [
     "Checkup",
@@ -678,6 +681,7 @@ def entries_of(
     exporters: Sequence[TelemetryExporterBaseConfig | Mapping[str, TelemetryExporterBaseConfig] | ExporterEntry],
     delivery: DeliveryConfig | None = None,
     processors: Sequence[TelemetryProcessorBaseConfig] = (),
+    redact: "RedactConfig | RedactProfile | None" = None,
 ) -> list[ExporterEntry]:
     """Entries for configs: named by a mapping's key, else after their type (`file`, `file_2`).
 
@@ -685,6 +689,7 @@ def entries_of(
         exporters: Configs, or entries that are ready.
         delivery: What goes for all of them, behind what an entry says itself.
         processors: What the items of all of them pass, before the processors of an entry.
+        redact: What is taken out of everything, unless an entry says itself.
 
     Raises:
         ConfigurationError: Something is no config, or its class is not registered.
@@ -696,8 +701,14 @@ def entries_of(
             name, number = f"{entry.name}_{number}", number + 1
         entries[name] = replace(entry, name=name)
     general = processor_entries(processors)
+    redact = redact_config(redact)
     return [
-        replace(entry, delivery=_under(entry.delivery, delivery), processors=(*general, *entry.processors))
+        replace(
+            entry,
+            delivery=_under(entry.delivery, delivery),
+            processors=(*general, *entry.processors),
+            redact=entry.redact or redact,
+        )
         for entry in entries.values()
     ]
 
@@ -936,16 +947,30 @@ class _Slot:
 
     async def _live(self) -> None:
         """The exporter's whole life: registration function, start, work, drain, cleanup."""
+        from nat.observability.redacting import Redaction  # not before: it takes longer than everything else here
+
         entry = self.entry
         report_nothing()
         try:
             async with AsyncExitStack() as built:
-                processors = [await built.enter_async_context(self._processor(one)) for one in entry.processors]
+                redaction = Redaction.of(entry.redact)
+                processors = [
+                    *redaction.processors,
+                    *[await built.enter_async_context(self._processor(one)) for one in entry.processors],
+                ]
                 exporter = await built.enter_async_context(entry.registration.build(entry.config, self._builder))
                 view = LaneView(exporter)
                 options = configured(exporter.delivery_options, entry.config, entry.delivery)
                 front = Front(entry.name, processors, view.takes) if processors else None
-                lane = Lane(entry.name, view, options, front=front, ledger=self._ledger, shown=self._shown)
+                lane = Lane(
+                    entry.name,
+                    view,
+                    options,
+                    front=front,
+                    guard=redaction.guard,
+                    ledger=self._ledger,
+                    shown=self._shown,
+                )
                 exporter.use_lane(lane)
                 self._exporter = exporter
                 async with exporter.start():

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from nat.builder.builder import Builder
     from nat.observability.exporter.base_exporter import BaseExporter
     from nat.observability.processor.processor import Processor
+    from nat.observability.redaction.settings import RedactConfig, RedactProfile
 
     _ConfigT = TypeVar("_ConfigT", bound=ComponentBaseConfig)
     _Function = Callable[[_ConfigT, Builder], AsyncIterator[Any]]
@@ -59,6 +60,7 @@ __all__ = [
     "install_command",
     "missing_own_types",
     "processor_entries",
+    "redact_config",
     "register_telemetry_exporter",
     "register_telemetry_processor",
     "registration_of",
@@ -173,6 +175,7 @@ class ExporterEntry:
         required: Whether nothing starts if it cannot.
         delivery: What its user says about delivery.
         processors: What its items pass first, those for all exporters included.
+        redact: What is taken out of everything before; None: secrets.
     """
 
     name: str
@@ -181,6 +184,7 @@ class ExporterEntry:
     required: bool = False
     delivery: DeliveryConfig | None = None
     processors: tuple[ProcessorEntry, ...] = ()
+    redact: "RedactConfig | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -593,6 +597,7 @@ def exporter_entry(
     required: bool = False,
     delivery: DeliveryConfig | None = None,
     processors: Sequence[TelemetryProcessorBaseConfig] = (),
+    redact: "RedactConfig | RedactProfile | None" = None,
 ) -> ExporterEntry:
     """One exporter for `Telemetry`, with what a workflow file would say in its entry beside its own settings.
 
@@ -602,6 +607,7 @@ def exporter_entry(
         required: Whether nothing starts if it cannot.
         delivery: How its items get to the backend.
         processors: What its items pass first.
+        redact: What is taken out of everything before: a profile or more; unless given, what `Telemetry` says.
 
     Raises:
         ConfigurationError: Something is no config, or its class is not registered.
@@ -611,15 +617,29 @@ def exporter_entry(
         raise ConfigurationError(
             Problem(f"{given!r} is no exporter config; expected an instance of a TelemetryExporterBaseConfig")
         )
-    registration = registration_of(config)
+    name = name or config.type
     return ExporterEntry(
-        name or config.type,
+        name,
         config,
-        registration,
+        registration_of(config),
         required,
         delivery,
-        processor_entries(processors, name or config.type),
+        processor_entries(processors, name),
+        redact_config(redact),
     )
+
+
+def redact_config(redact: "RedactConfig | RedactProfile | None") -> "RedactConfig | None":
+    """A configuration for what may be just the name of a profile.
+
+    Raises:
+        pydantic.ValidationError: There is no such profile.
+    """
+    if not isinstance(redact, str):
+        return redact
+    from nat.observability.redaction.settings import RedactConfig
+
+    return RedactConfig(profile=redact)
 
 
 def processor_entries(

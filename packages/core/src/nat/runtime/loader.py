@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
@@ -32,6 +32,9 @@ from nat.runtime.entrypoint import CannotImportError, find_callable, import_code
 from nat.runtime.environment import check_environment
 from nat.runtime.interpolation import Interpolation, Path, interpolate
 
+if TYPE_CHECKING:
+    from nat.observability.redaction.settings import RedactConfig
+
 __all__ = ["Entrypoint", "Workflow", "load_workflow", "status_directory_of"]
 
 logger = logging.getLogger("nat.observability.configuration")
@@ -39,7 +42,7 @@ logger = logging.getLogger("nat.observability.configuration")
 Entrypoint = Literal["required", "optional", "unused", "if_needed"]
 
 _TRACING: Path = ("general", "telemetry", "tracing")
-_OWN_KEYS = ("enabled", "required", "delivery", "processors")  # those of RESERVED_KEYS that do something
+_OWN_KEYS = ("enabled", "required", "delivery", "processors", "redact")  # those of RESERVED_KEYS that do something
 _AGENT_SECTIONS = frozenset(
     {"authentication", "embedders", "eval", "function_groups", "functions", "llms", "memory", "middleware",
      "object_stores", "optimizer", "retrievers", "ttc_strategies"}
@@ -173,7 +176,7 @@ class _Loading:
 
     def _read_telemetry(self, sections: Mapping[str, Any]) -> dict[str, Any]:
         general = self._mapping(sections.get("general"), _TRACING[:1], ("telemetry",))
-        known = ("tracing", "delivery", "processors", "status_directory")
+        known = ("tracing", "delivery", "processors", "redact", "status_directory")
         return self._mapping(general.get("telemetry"), _TRACING[:2], known, _about_telemetry)
 
     def _read_status_directory(self, telemetry: Mapping[str, Any]) -> FilePath | None:
@@ -247,13 +250,14 @@ class _Loading:
     def _read_exporters(self, telemetry: Mapping[str, Any]) -> list[ExporterEntry]:
         general_delivery = self._delivery = self._read_delivery(telemetry, _TRACING[:2])
         general_processors = self._read_processors(telemetry, _TRACING[:2])
+        general_redact = self._read_redact(telemetry, _TRACING[:2])
         tracing = telemetry.get("tracing")
         if tracing is not None and not isinstance(tracing, dict):
             self._add(_TRACING, f"expected a mapping of names to exporters, got {_shown(tracing)}")
             return []
         entries = [self._read_exporter(name, entry, general_delivery) for name, entry in (tracing or {}).items()]
         return [
-            replace(entry, processors=(*general_processors, *entry.processors))
+            replace(entry, processors=(*general_processors, *entry.processors), redact=entry.redact or general_redact)
             for entry in entries
             if entry is not None
         ]
@@ -303,13 +307,34 @@ class _Loading:
         if delivery is not None and general is not None:
             delivery = delivery.over(general)
         processors = self._read_processors(entry, path)
+        redact = self._read_redact(entry, path)
         registration = self._resolve(entry, path, EXPORTER)
         if registration is None:
             return None
         config = self._validate(registration.config_type, entry, path)
         if not isinstance(config, TelemetryExporterBaseConfig):
             return None
-        return ExporterEntry(name, config, registration, is_required, delivery or general, tuple(processors))
+        return ExporterEntry(name, config, registration, is_required, delivery or general, tuple(processors), redact)
+
+    def _read_redact(self, section: Mapping[str, Any], path: Path) -> "RedactConfig | None":
+        """Return what the `redact:` key of a section says: a profile, or a mapping with the settings of type `redact`."""
+        value = section.get("redact")
+        path = (*path, "redact")
+        if value is None:
+            return None
+        if value is False:  # YAML reads `off` and `no` so
+            value = "none"
+        if isinstance(value, str):
+            value = {"profile": value}
+        if not isinstance(value, dict):
+            self._add(
+                path, f"expected secrets, pii, none or a mapping, got {_shown(value)}; see nat info processor redact"
+            )
+            return None
+        from nat.observability.redaction.settings import RedactConfig
+
+        config = self._validate(RedactConfig, value, path)
+        return config if isinstance(config, RedactConfig) else None
 
     def _read_processors(self, section: Mapping[str, Any], path: Path) -> list[ProcessorEntry]:
         """Return what the `processors:` list of a section says, without items that are switched off or wrong."""

@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from nat.data_models.intermediate_step import IntermediateStep
+from nat.data_models.span import Span
 from nat.observability.delivery.causes import Cause
 from nat.observability.delivery.errors import ExportFailure, classified
 from nat.observability.delivery.front import Front
@@ -29,9 +31,14 @@ from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import describe
 from nat.observability.step_models import to_intermediate_step
 
+if TYPE_CHECKING:
+    from nat.observability.redaction.guard import Guard
+
 __all__ = ["SHUTDOWN_TIMEOUT_S", "Entry", "Lane", "LaneExporter"]
 
 _log = logging.getLogger("nat.observability.delivery")
+
+ItemT = TypeVar("ItemT", CapturedStep, CapturedSpan)
 
 Entry = tuple[CapturedStep | CapturedSpan | None, Run]
 """What is offered to a lane: an item and its run; without an item, the end of the run."""
@@ -115,6 +122,7 @@ class Lane:
         exporter: The configured exporter.
         options: How it is delivered to.
         front: Its configured processors, if there are any.
+        guard: Redacts what is captured before anybody sees it, and once more what its processors and its exporter make of it.
         is_solo: Items go to the exporter itself and not to a copy for each run: user code started it.
         shown: Makes what may be shown of an error's message; by default all of it may.
     """
@@ -126,6 +134,7 @@ class Lane:
         options: DeliveryOptions,
         *,
         front: Front | None = None,
+        guard: "Guard | None" = None,
         ledger: Ledger | None = None,
         is_solo: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -137,6 +146,8 @@ class Lane:
         self.metrics = LaneMetrics()
         self._exporter = exporter
         self._front = front
+        self._guard = guard
+        self._looks_again = False
         self._options = options
         self._item_limit_bytes = options.item_limit_bytes
         self._is_solo = is_solo
@@ -260,6 +271,7 @@ class Lane:
         if pipeline is not None:
             pipeline.connect(self)
             has_processors = self._front is not None or not pipeline.is_empty
+            self._looks_again = has_processors or self._exporter.has_own_export
             self._takes_captured = not has_processors and self._exporter.sends_captured and self._may_send_captured()
         if self._front is not None:
             is_counted = not self._accepts_on_submit
@@ -277,6 +289,10 @@ class Lane:
         options = self._options
         is_unlimited = options.item_limit_bytes is None and options.batch_bytes is None
         return options.takes_lists and is_unlimited and options.spool is None
+
+    def redacted(self, value: Any) -> Any:
+        """What an exporter says beside its items, without what must not leave."""
+        return value if self._guard is None else self._guard.look(value)
 
     def recover(self) -> None:
         """Begin to send what other processes have left in the spool, and go on looking for more now and then."""
@@ -567,6 +583,8 @@ class Lane:
         """Take spans as they were captured: no code looks at them before the exporter, which describes what it sends."""
         spans = [item for item, _ in entries if isinstance(item, CapturedSpan)]
         self._taken_count += len(spans)
+        if self._guard is not None:
+            spans = [guarded for span in spans if (guarded := self._guarded(span, self._guard.span)) is not None]
         spans = spans[: self._room_for(len(spans))]
         if not self._captured:
             self._captured_at_s = self._clock()
@@ -592,10 +610,12 @@ class Lane:
                 self._ended.append((run, state))
                 continue
             try:
-                value = to_intermediate_step(item) if isinstance(item, CapturedStep) else describe(item)
+                value = self._described(item)
             except Exception as exc:
                 self._noise.warn("describe", "%s: an item cannot be described (%s) and is lost", self.name, raised(exc))
                 self._reject_entries(1)
+                continue
+            if value is None:
                 continue
             if front is None:
                 await self._go_in(value, run, state)
@@ -604,6 +624,25 @@ class Lane:
                 envelope.size_bytes = item_bytes(item)
                 await self._pass_front(front, envelope, 0, state)
                 await self._pass_resumed(front)  # before what comes next: steps stay in their order
+
+    def _described(self, item: CapturedStep | CapturedSpan) -> IntermediateStep | Span | None:
+        """What exporters see of what was captured, redacted; `None` if that has failed, and it is lost."""
+        guard = self._guard
+        if isinstance(item, CapturedStep):
+            step = item if guard is None else self._guarded(item, guard.step)
+            return None if step is None else to_intermediate_step(step)
+        span = item if guard is None else self._guarded(item, guard.span)
+        return None if span is None else describe(span)
+
+    def _guarded(self, item: ItemT, redact: Callable[[ItemT], ItemT]) -> ItemT | None:
+        """The item, redacted; if that fails it is dropped, since nothing leaves as it was."""
+        try:
+            return redact(item)
+        except Exception as exc:
+            self._noise.warn("redact", "%s: redaction raised %s; its item is not exported", self.name, raised(exc))
+            if not self._accepts_on_submit:
+                self.ledger.drop("processor_error")
+            return None
 
     async def _pass_front(self, front: Front, envelope: Envelope, index: int, state: _RunInLane | None) -> None:
         """Take one item through the configured processors, from that index on, and what they pass on to the exporter."""
@@ -726,6 +765,10 @@ class Lane:
         """Take an output of the pipeline."""
         if self._is_over:
             return  # too late: it has been counted as lost
+        if self._looks_again and self._guard is not None:
+            envelope.value = self._guarded_again(envelope, self._guard)
+            if envelope.value is None:
+                return
         envelope.ready_at_s = self._clock()
         if self._room_for(envelope.count) < envelope.count:
             return
@@ -738,6 +781,15 @@ class Lane:
         else:
             for part in self._within_bytes(envelope, self._options.batch_bytes):
                 self._sender.queue(part)
+
+    def _guarded_again(self, envelope: Envelope, guard: "Guard") -> Any:
+        """What processors and the exporter have made of an item, redacted; `None` if that has failed, and it is lost."""
+        try:
+            return guard.look(envelope.value)
+        except Exception as exc:
+            self._noise.warn("redact", "%s: redaction raised %s; its item is not exported", self.name, raised(exc))
+            self.drop("processor_error", envelope.count)
+            return None
 
     def resume(self, envelope: Envelope, index: int, *, is_new: bool) -> None:
         """Go on with an item that a processor gave by itself, at the processor of that index."""

@@ -26,6 +26,7 @@ class CapturedSpan:
         first_chunk_ns, chunk_count: When the first chunk came, and how many did.
         described: The description, made once, on the telemetry thread.
         encoded: Its OTLP message, kept for other exporters that send the same.
+        guarded: Who has redacted it, and the result: `None` if there was nothing to redact. Not there before.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class CapturedSpan:
         "end",
         "end_ns",
         "first_chunk_ns",
+        "guarded",
         "run",
         "size_bytes",
         "start",
@@ -50,6 +52,7 @@ class CapturedSpan:
         self.chunk_count = 0
         self.described: Description | None = None
         self.encoded: bytes | None = None
+        self.guarded: tuple[object, CapturedSpan | None]
 
     @property
     def trace_id(self) -> int:

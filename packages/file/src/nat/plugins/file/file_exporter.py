@@ -13,6 +13,7 @@ from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.span import Span
 from nat.observability.delivery.errors import PermanentExportError, TransientExportError
 from nat.observability.delivery.options import DeliveryOptions
+from nat.observability.delivery.worker import Lane
 from nat.observability.exporter.raw_exporter import RawExporter
 from nat.observability.exporter.span_exporter import SpanExporter
 from nat.observability.processor.intermediate_step_serializer import IntermediateStepSerializer
@@ -84,6 +85,11 @@ class FileExporter(RawExporter[IntermediateStep, str]):
             cleanup=cleanup_on_init,
         )
 
+    def use_lane(self, lane: Lane) -> None:
+        """Take events from this lane; what must not leave is not in the project's name either."""
+        super().use_lane(lane)
+        self._project = lane.redacted(self._project)
+
     @property
     def path(self) -> Path:
         """The file being written."""
@@ -152,6 +158,11 @@ class SpanFileExporter(SpanExporter[Span, Span]):
             rolling=Rolling(max_file_size, max_files) if enable_rolling else None,
             cleanup=cleanup_on_init,
         )
+
+    def use_lane(self, lane: Lane) -> None:
+        """Take events from this lane; what must not leave is not in the project's name either."""
+        super().use_lane(lane)
+        self._project = lane.redacted(self._project)
 
     @property
     def path(self) -> Path:

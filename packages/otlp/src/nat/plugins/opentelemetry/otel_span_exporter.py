@@ -8,6 +8,7 @@ from typing import Any
 from nat.builder.context import ContextState
 from nat.data_models.span import Span
 from nat.observability.delivery.options import DeliveryOptions
+from nat.observability.delivery.worker import Lane
 from nat.observability.exporter.span_exporter import SpanExporter
 from nat.observability.pipeline import SpanView
 from nat.plugins.opentelemetry.otel_span import OtelResource, OtelSpan
@@ -73,6 +74,11 @@ class OtelSpanExporter(SpanExporter[Span, OtelSpan]):
     def resource_attributes(self) -> Mapping[str, Any]:
         """What is said of where spans come from."""
         return self._resource.attributes
+
+    def use_lane(self, lane: Lane) -> None:
+        """Take events from this lane; what must not leave is not said of where spans come from either."""
+        super().use_lane(lane)
+        self._resource = OtelResource(lane.redacted(self._resource.attributes))
 
     @property
     def delivery_options(self) -> DeliveryOptions:
