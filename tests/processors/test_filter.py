@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nat.data_models.errors import ConfigurationError
+from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.step_types import IntermediateStepState
 from nat.observability import Telemetry, exporter_entry, step
 from nat.observability.events import Run
@@ -122,7 +123,7 @@ def test_chunks_and_end_meet_the_fate_of_their_start() -> None:
 
 
 async def test_nothing_is_kept_of_steps_that_never_end_once_their_run_is_gone() -> None:
-    processor = FilterProcessor(Condition(name=Globs(["work"])), "keep")
+    processor: FilterProcessor[IntermediateStep] = FilterProcessor(Condition(name=Globs(["work"])), "keep")
     run = Run(trace_id=1)
 
     assert await processor.process_in(made_step("FUNCTION_START"), run) is not None
@@ -134,7 +135,7 @@ async def test_nothing_is_kept_of_steps_that_never_end_once_their_run_is_gone() 
 
 
 async def test_a_step_of_no_known_run_is_decided_by_itself() -> None:
-    processor = FilterProcessor(Condition(name=Globs(["work"])), "drop")
+    processor: FilterProcessor[IntermediateStep] = FilterProcessor(Condition(name=Globs(["work"])), "drop")
 
     assert await processor.process(made_step("FUNCTION_START", "work")) is None
     assert await processor.process(made_step("FUNCTION_END", "other")) is not None

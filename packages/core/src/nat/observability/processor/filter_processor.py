@@ -1,6 +1,6 @@
 """Filter: which items an exporter gets at all."""
 
-from typing import Literal
+from typing import Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from nat.data_models.intermediate_step import IntermediateStep, IntermediateStepState
@@ -9,10 +9,12 @@ from nat.observability.events import Run
 from nat.observability.processor.condition import Condition
 from nat.observability.processor.run_processor import RunProcessor
 
-__all__ = ["FilterProcessor", "SpanFilterProcessor"]
+__all__ = ["FilterProcessor"]
+
+ItemT = TypeVar("ItemT", bound=Span | IntermediateStep)
 
 
-class FilterProcessor(RunProcessor[Span | IntermediateStep, Span | IntermediateStep]):
+class FilterProcessor(RunProcessor[ItemT, ItemT]):
     """Drops items, counted as `filtered`: those that a condition is for, or all others.
 
     What was decided of a step's START holds for its chunks and its END, so that a step is there as a whole or not at all.
@@ -27,9 +29,9 @@ class FilterProcessor(RunProcessor[Span | IntermediateStep, Span | IntermediateS
         self._passes_on_match = action == "keep"
         self._begun: WeakKeyDictionary[Run, dict[str, bool]] = WeakKeyDictionary()
 
-    async def process_in(self, item: Span | IntermediateStep, run: Run | None) -> Span | IntermediateStep | None:
+    async def process_in(self, item: ItemT, run: Run | None) -> ItemT | None:
         """The item, or `None`."""
-        passes = self._passes(item, run) if isinstance(item, Span) else self._step_passes(item, run)
+        passes = self._step_passes(item, run) if isinstance(item, IntermediateStep) else self._passes(item, run)
         return item if passes else None
 
     def _passes(self, item: Span | IntermediateStep, run: Run | None) -> bool:
@@ -48,15 +50,3 @@ class FilterProcessor(RunProcessor[Span | IntermediateStep, Span | IntermediateS
             case _:
                 passes = begun[step.UUID] if step.UUID in begun else self._passes(step, run)
         return passes
-
-
-class SpanFilterProcessor(RunProcessor[Span, Span]):
-    """A filter by what only a finished span says: status and duration."""
-
-    def __init__(self, condition: Condition, action: Literal["keep", "drop"]) -> None:
-        self._condition = condition
-        self._passes_on_match = action == "keep"
-
-    async def process_in(self, item: Span, run: Run | None) -> Span | None:
-        """The span, or `None`."""
-        return item if self._condition.matches(item, run) is self._passes_on_match else None

@@ -12,7 +12,7 @@ from nat.observability.registry import register_telemetry_processor
 if TYPE_CHECKING:
     from nat.builder.builder import Builder
     from nat.observability.processor.condition import Condition
-    from nat.observability.processor.filter_processor import FilterProcessor, SpanFilterProcessor
+    from nat.observability.processor.filter_processor import FilterProcessor
 
 __all__ = ["FilterConfig", "WhenConfig", "filter_processor"]
 
@@ -91,11 +91,11 @@ class FilterConfig(TelemetryProcessorBaseConfig, name="filter"):
 
 
 @register_telemetry_processor(config_type=FilterConfig)
-async def filter_processor(
-    config: FilterConfig, builder: "Builder"
-) -> "AsyncIterator[FilterProcessor | SpanFilterProcessor]":
+async def filter_processor(config: FilterConfig, builder: "Builder") -> "AsyncIterator[FilterProcessor[Any]]":
     """Build the processor."""
-    from nat.observability.processor.filter_processor import FilterProcessor, SpanFilterProcessor
+    from nat.data_models.intermediate_step import IntermediateStep
+    from nat.data_models.span import Span
+    from nat.observability.processor.filter_processor import FilterProcessor
 
-    processor_type = SpanFilterProcessor if config.when.is_of_spans else FilterProcessor
-    yield processor_type(config.when.condition(), config.action)
+    kind = FilterProcessor[Span] if config.when.is_of_spans else FilterProcessor[Span | IntermediateStep]
+    yield kind(config.when.condition(), config.action)
