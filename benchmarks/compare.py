@@ -76,8 +76,12 @@ NAT = Participant(
 )
 LOGFIRE = Participant("logfire", "logfire", "logfire_sdk", "peer-logfire", ["logfire"], 0.25)
 LANGFUSE = Participant("langfuse", "langfuse", "langfuse_sdk", "peer-langfuse", ["langfuse"], 0.25, most_exporters=1)
+CONVENTIONS = replace(
+    OURS, key="conventions", title="nat-telemetry: otelcollector, langfuse, langsmith", program="ours_conventions"
+)
 NOTHING = Participant("nothing", "nobody", "nothing", None, [])
-PARTICIPANTS = (OURS, PUSH, OTEL, RELAY, NAT, LOGFIRE, LANGFUSE, NOTHING)
+_SHOWN = (OURS, PUSH, OTEL, RELAY, NAT, LOGFIRE, LANGFUSE)
+PARTICIPANTS = (*_SHOWN, CONVENTIONS, NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class Experiment:
 
 
 _MAIN = ("ours", "push", "otel", "relay")
-_ALL = tuple(participant.key for participant in PARTICIPANTS if participant is not NOTHING)
+_ALL = tuple(participant.key for participant in _SHOWN)
 AT_ONCE = (1, 10, 100, 1000)
 
 
@@ -117,6 +121,7 @@ def experiments(recorded: str | None) -> list[Experiment]:
         Experiment("build", "build", ("push",), 2_000),
         Experiment("exporters_3", "steady", ("ours", "push", "otel", "relay"), 1_000, exporters=3),
         Experiment("exporters_8", "steady", ("ours", "push", "otel", "relay"), 500, exporters=8),
+        Experiment("conventions_3", "steady", ("conventions",), 1_000, exporters=3),
         Experiment("empty_3", "empty", ("ours", "otel", "relay"), 2_000, exporters=3),
         *(
             Experiment(f"at_once_{count}", "concurrent", ("ours", "nothing"), 2_000, more={"at_once": count})
@@ -269,7 +274,7 @@ def verdicts(results: Results) -> Iterator[Verdict]:
         ours, theirs = (results.median("recorded", who, "total_cpu_us") for who in ("ours", "otel"))
         yield _at_most("recorded runs: total CPU, to opentelemetry-sdk", ours / theirs, 0.5)
     for experiment, by_participant in results.samples.items():
-        lost = sum(sample["lost"] for who in ("ours", "push") for sample in by_participant.get(who, []))
+        lost = sum(sample["lost"] for who in ("ours", "push", "conventions") for sample in by_participant.get(who, []))
         yield Verdict(f"{experiment}: spans lost {lost:,}", lost == 0)
 
 
@@ -301,6 +306,10 @@ def _of_exporters(results: Results, who: str) -> Iterator[Verdict]:
     if who == "ours" and results.has("exporters_3", who):
         ratio = results.median("exporters_3", who, "total_cpu_us") / results.median("steady", who, "total_cpu_us")
         yield _at_most(f"{who}: 3 exporters of the same bytes, total CPU, to one", ratio, 1.3)
+    if who == "ours" and results.has("conventions_3", "conventions") and results.has("steady", who):
+        found = results.median("conventions_3", "conventions", "total_cpu_us")
+        ratio = found / results.median("steady", who, "total_cpu_us")
+        yield _at_most("ours: 3 exporters of different conventions, total CPU, to one", ratio, 1.9)
 
 
 def _flat(results: Results) -> Iterator[Verdict]:
@@ -346,6 +355,7 @@ _TABLES: tuple[tuple[str, str, Sequence[Column]], ...] = (
     ("build", "building two payloads, per span", [_AGENT]),
     ("exporters_3", "per span, three exporters of the same bytes", _CPU),
     ("exporters_8", "per span, eight exporters of the same bytes", _CPU),
+    ("conventions_3", "per span, three exporters of different conventions", _CPU),
     ("empty_3", "start and end of a run, three exporters", [Column("run_cpu_us", "CPU on the agent's thread, µs")]),
     *((f"at_once_{count}", f"per span, {count:,} runs at once", _CPU) for count in AT_ONCE),
     ("recorded", "per span, (b)", (*_CPU, _BYTES)),
@@ -390,9 +400,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs: for ratios at a glance")
-    parser.add_argument(
-        "--only", default=",".join((*_ALL, "nothing")), help="participants, by key (default: %(default)s)"
-    )
+    keys = ",".join(participant.key for participant in PARTICIPANTS)
+    parser.add_argument("--only", default=keys, help="participants, by key (default: %(default)s)")
     parser.add_argument("--experiments", default="", help="experiments, by key (default: all)")
     parser.add_argument("--write", action="store_true", help="put figures and plot into the documentation")
     parser.add_argument("--json", type=Path, default=None, help="keep all samples in this file")

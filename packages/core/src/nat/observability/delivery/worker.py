@@ -288,7 +288,7 @@ class Lane:
         """Whether nothing between capture and exporter looks into spans."""
         options = self._options
         is_unlimited = options.item_limit_bytes is None and options.batch_bytes is None
-        return options.takes_lists and is_unlimited and options.spool is None
+        return options.takes_lists and is_unlimited and options.spool is None and not options.groups_runs
 
     def redacted(self, value: Any) -> Any:
         """What an exporter says beside its items, without what must not leave."""

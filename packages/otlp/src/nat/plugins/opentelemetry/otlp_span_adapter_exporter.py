@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 
 from nat.builder.context import ContextState
+from nat.data_models.span import Span
 from nat.observability.spans.capture import CapturedSpan
+from nat.observability.spans.describe import describe
 from nat.observability.spans.otlp_json import request_of
 from nat.plugins.opentelemetry.credentials import HeaderSource, checked_headers
 from nat.plugins.opentelemetry.encoding import encode_captured, encode_request, encode_span
@@ -17,9 +19,13 @@ from nat.plugins.opentelemetry.otel_span import OtelSpan
 from nat.plugins.opentelemetry.otel_span_exporter import OtelSpanExporter
 from nat.plugins.opentelemetry.transport import Compression, OtlpProtocol, TlsFiles, Transport
 
-__all__ = ["OTLPSpanAdapterExporter"]
+__all__ = ["OTLPSpanAdapterExporter", "Translation"]
 
 _log = logging.getLogger("nat.observability.otlp")
+
+
+Translation = Callable[[Span], dict[str, Any]]
+"""Gives the attributes that a backend wants to see on a span; changes nothing of the span, and never raises."""
 
 
 class OTLPSpanAdapterExporter(OtelSpanExporter):
@@ -39,6 +45,7 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         append_path: False: a path that does not end in `/traces` is complete, too. Over HTTP only.
         insecure: For an endpoint without a scheme: plain text instead of TLS; `None`: on this machine only.
         trace_page: Gives the URL of the page that shows a trace, of its id and that of its root span; for links.
+        translation: Says a span's attributes in the backend's own words, when it is sent.
 
     The other arguments are those of `OtelSpanExporter`.
 
@@ -60,6 +67,7 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         append_path: bool = True,
         insecure: bool | None = None,
         trace_page: Callable[[int, int], str] | None = None,
+        translation: Translation | None = None,
         context_state: ContextState | None = None,
         batch_size: int = 100,
         flush_interval: float = 5.0,
@@ -83,6 +91,7 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         )
         self._trace_page = trace_page
         self.protocol = "http/protobuf" if protocol == "http" else protocol
+        self._translation = translation
         self._is_json = protocol == "http/json"
         source = headers if callable(headers) else checked_headers(headers or {})
         self._transport: Transport
@@ -113,10 +122,11 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
     async def export_otel_spans(self, spans: list[OtelSpan]) -> None:
         """Send these spans in one request."""
         resource = self._resource.attributes
+        said = (self._translated(view.span) for view in spans)
         if self._is_json:
-            body = orjson.dumps(request_of((view.span for view in spans), resource))
+            body = orjson.dumps(request_of(said, resource))
         else:
-            body = encode_request((encode_span(view.span) for view in spans), resource)
+            body = encode_request(map(encode_span, said), resource)
         await self._send_body(body)
 
     @property
@@ -125,9 +135,21 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
 
     async def _send(self, item: Any) -> None:
         if isinstance(item, list) and isinstance(item[0], CapturedSpan):
-            await self._send_body(encode_request(map(encode_captured, item), self._resource.attributes))
+            await self._send_body(encode_request(map(self._encoded, item), self._resource.attributes))
         else:
             await super()._send(item)
+
+    def _encoded(self, captured: CapturedSpan) -> bytes:
+        if self._translation is None:
+            return encode_captured(captured)
+        span = describe(captured)  # a copy of this exporter's own
+        span.attributes = self._translation(span)
+        return encode_span(span)
+
+    def _translated(self, span: Span) -> Span:
+        if self._translation is None:
+            return span
+        return span.model_copy(update={"attributes": self._translation(span)})
 
     async def _send_body(self, body: bytes) -> None:
         with uninstrumented():

@@ -3,17 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nat.data_models.span import Span
-from nat.observability.processor.processor import Processor
 from nat.plugins.opentelemetry.credentials import HeaderSource
-from nat.plugins.opentelemetry.otlp_span_adapter_exporter import OTLPSpanAdapterExporter
+from nat.plugins.opentelemetry.otlp_span_adapter_exporter import OTLPSpanAdapterExporter, Translation
 from nat.plugins.opentelemetry.settings import OtlpConfig
 from nat.plugins.opentelemetry.transport import Compression, OtlpProtocol, TlsFiles
 
 __all__ = ["Translation", "otlp_exporter"]
-
-Translation = Callable[[Span], dict[str, Any]]
-"""Gives the attributes that a backend wants to see on a span; changes nothing of the span."""
 
 
 def otlp_exporter(
@@ -40,7 +35,7 @@ def otlp_exporter(
         compression, tls, timeout: In place of the configuration's.
         translation: From a span to its attributes in the backend's own words.
     """
-    exporter = OTLPSpanAdapterExporter(
+    return OTLPSpanAdapterExporter(
         endpoint=endpoint,
         headers=headers,
         protocol=protocol,
@@ -50,6 +45,7 @@ def otlp_exporter(
         append_path=append_path,
         insecure=insecure,
         trace_page=trace_page,
+        translation=translation,
         batch_size=config.batch_size,
         flush_interval=config.flush_interval,
         max_queue_size=config.max_queue_size,
@@ -59,16 +55,3 @@ def otlp_exporter(
         timeout=timeout or config.timeout,
         retries=config.retries,
     )
-    if translation is not None:
-        exporter.add_processor(_TranslateProcessor(translation))
-    return exporter
-
-
-class _TranslateProcessor(Processor[Span, Span]):
-    """Say a span's attributes in the backend's own words."""
-
-    def __init__(self, translation: Translation) -> None:
-        self._translation = translation
-
-    async def process(self, item: Span) -> Span:
-        return item.model_copy(update={"attributes": self._translation(item)})
