@@ -24,9 +24,11 @@ class Participant(ABC):
 
     Attributes:
         loop: Where coroutines must run, if that matters.
+        chosen: The only one of its exporters that the scenario wants; `None` for all.
     """
 
     loop: asyncio.AbstractEventLoop | None = None
+    chosen: str | None = None
 
     @abstractmethod
     def start(self, endpoints: list[str], *, is_lossless: bool) -> None:
@@ -56,6 +58,7 @@ class Participant(ABC):
 
 def main(participant: Participant) -> None:
     scenario = json.loads(sys.argv[1])
+    participant.chosen = scenario.get("chosen")
     participant.start(scenario["endpoints"], is_lossless=scenario.get("is_lossless", True))
     result = _SCENARIOS[scenario["kind"]](participant, scenario)
     print(json.dumps({**result, "recorded": _recorded[0]}), flush=True)

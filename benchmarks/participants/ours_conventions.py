@@ -11,12 +11,14 @@ from nat.plugins.opentelemetry.register import OtelCollectorConfig
 
 class OursInThreeConventions(Ours):
     def start(self, endpoints: list[str], *, is_lossless: bool) -> None:
-        first, second, third = endpoints
-        self.telemetry = Telemetry(
-            OtelCollectorConfig(endpoint=first),
-            LangfuseConfig(endpoint=second, public_key="pk-benchmark", secret_key="sk-benchmark"),
-            LangsmithConfig(endpoint=third, api_key="ls-benchmark"),
-        ).start()
+        first, last = endpoints[0], endpoints[-1]
+        configs = {
+            "otelcollector": OtelCollectorConfig(endpoint=first),
+            "langfuse": LangfuseConfig(endpoint=endpoints[len(endpoints) // 2], public_key="pk", secret_key="sk"),
+            "langsmith": LangsmithConfig(endpoint=last, api_key="ls"),
+        }
+        chosen = configs if self.chosen is None else {self.chosen: configs[self.chosen]}
+        self.telemetry = Telemetry(chosen).start()
 
 
 if __name__ == "__main__":

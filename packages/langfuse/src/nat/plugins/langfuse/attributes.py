@@ -30,6 +30,7 @@ _MODELS = (names.LLM_MODEL_NAME, names.EMBEDDING_MODEL_NAME, names.RERANKER_MODE
 _PARAMETERS = (names.LLM_INVOCATION_PARAMETERS, names.EMBEDDING_INVOCATION_PARAMETERS)
 
 _OBSERVATION, _TRACE = "langfuse.observation", "langfuse.trace"
+_TOKENS = frozenset((_PROMPT, _COMPLETION, _TOTAL, _CACHE_READ, _CACHE_WRITE, _REASONING))
 
 
 def langfuse_attributes(span: Span, process: Mapping[str, str]) -> dict[str, Any]:
@@ -74,6 +75,8 @@ def _output(contents: Contents) -> str | None:
 
 def _usage(rest: dict[str, Any]) -> str | None:
     """Tokens by kinds that do not overlap, as Langfuse prices them: cached ones are not `input` as well."""
+    if _TOKENS.isdisjoint(rest):
+        return None
     prompt = _taken(rest, _PROMPT)
     completion = _taken(rest, _COMPLETION)
     parts = {
@@ -119,6 +122,8 @@ def _trace(span: Span, rest: dict[str, Any]) -> dict[str, Any]:
 
 def _metadata(owner: str, rest: dict[str, Any]) -> dict[str, Any]:
     """A key for each fact, and the step's own tags among them."""
+    if names.METADATA not in rest and names.TAGS not in rest:
+        return {}
     facts = json_object(rest.get(names.METADATA))
     if facts:
         del rest[names.METADATA]

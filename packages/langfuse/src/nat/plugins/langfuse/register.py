@@ -73,7 +73,7 @@ async def langfuse_exporter(config: LangfuseConfig, builder: "Builder") -> "Asyn
     from importlib.metadata import version
 
     from nat.plugins.langfuse.attributes import langfuse_attributes
-    from nat.plugins.opentelemetry.credentials import resolved
+    from nat.plugins.opentelemetry.credentials import FILE_PREFIX, resolved
     from nat.plugins.opentelemetry.preset import otlp_exporter
 
     software = {"x-langfuse-sdk-name": "nat-telemetry", "x-langfuse-sdk-version": version("nat-telemetry-langfuse")}
@@ -87,12 +87,13 @@ async def langfuse_exporter(config: LangfuseConfig, builder: "Builder") -> "Asyn
             **software,
         }
 
+    is_in_file = config.public_key.startswith(FILE_PREFIX) or config.secret_key.startswith(FILE_PREFIX)
     process = {"langfuse.environment": config.environment, "langfuse.release": config.release}
     said = {name: value for name, value in process.items() if value}
     yield otlp_exporter(
         config,
         endpoint=vendor_url(config.endpoint, _PATH),
-        headers=headers,
+        headers=headers if is_in_file else headers(),  # files are read for each request, on another thread
         resource_attributes=said,
         translation=partial(langfuse_attributes, process=said),
     )

@@ -24,6 +24,7 @@ _RUN_TYPES: dict[str, str] = {
     SpanKind.EMBEDDING: "embedding",
     SpanKind.PROMPT: "prompt",
 }
+_TOKENS = frozenset((_PROMPT, _COMPLETION, _TOTAL))
 _DETAILS = {
     "input_token_details": {
         "cache_read": _CACHE_READ,
@@ -31,6 +32,14 @@ _DETAILS = {
     },
     "output_token_details": {"reasoning": _REASONING},
 }
+
+
+_FACTS = (
+    ("session_id", names.SESSION_ID),
+    ("user_id", names.USER_ID),
+    ("ls_provider", names.LLM_PROVIDER),
+    ("ls_model_name", names.LLM_MODEL_NAME),
+)
 
 
 def langsmith_attributes(span: Span, project: str, process: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,6 +100,8 @@ def _document(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _usage(rest: dict[str, Any]) -> dict[str, Any]:
     """Tokens, those of kinds that have a price of their own in detail; the sums include them."""
+    if _TOKENS.isdisjoint(rest):
+        return {}
     counts = {
         "input_tokens": rest.pop(_PROMPT, None),
         "output_tokens": rest.pop(_COMPLETION, None),
@@ -110,16 +121,14 @@ def _usage(rest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _metadata(rest: dict[str, Any], process: Mapping[str, Any]) -> dict[str, Any]:
-    facts = {
-        **process,
-        "session_id": rest.get(names.SESSION_ID),
-        "user_id": rest.get(names.USER_ID),
-        "ls_provider": rest.get(names.LLM_PROVIDER),
-        "ls_model_name": rest.get(names.LLM_MODEL_NAME),
-        "invocation_params": rest.pop(names.LLM_INVOCATION_PARAMETERS, None),
-        **json_object(rest.get(names.METADATA)),
-    }
-    rest.pop(names.METADATA, None)
+    facts = dict(process)
+    for name, key in _FACTS:
+        if key in rest:
+            facts[name] = rest[key]
+    if names.LLM_INVOCATION_PARAMETERS in rest:
+        facts["invocation_params"] = rest.pop(names.LLM_INVOCATION_PARAMETERS)
+    if names.METADATA in rest:
+        facts.update(json_object(rest.pop(names.METADATA)))
     return {f"langsmith.metadata.{key}": _plain(value) for key, value in facts.items() if value is not None}
 
 

@@ -6,6 +6,7 @@ for each field (`llm.input_messages.0.message.role`).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -21,7 +22,7 @@ _REQUEST_KEYS = {"messages", "system", "tools"}
 _WHOLE = frozenset({names.INPUT_VALUE, names.INPUT_MIME_TYPE, names.OUTPUT_VALUE, names.OUTPUT_MIME_TYPE})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Contents:
     """A span's contents, and its other attributes.
 
@@ -69,24 +70,40 @@ def contents_of(attributes: Mapping[str, Any]) -> Contents:
     trees: dict[str, dict[str, Any]] = {}
     rest: dict[str, Any] = {}
     for key, value in attributes.items():
-        if key.startswith(("llm.", "retrieval.")):
-            path = key.split(".")
-            if len(path) > 2 and (path[0], path[1]) in _FLATTENED:
-                _insert(trees.setdefault(path[1], {}), path, value)
-                continue
-        elif key in _WHOLE:
-            continue
-        rest[key] = value
+        path = _path_of(key)
+        if path:
+            _insert(trees.setdefault(path[1], {}), path, value)
+        else:
+            rest[key] = value
+    get = attributes.get
+    for key in _WHOLE:
+        rest.pop(key, None)
     return Contents(
-        input=_text(attributes.get(names.INPUT_VALUE)),
-        output=_text(attributes.get(names.OUTPUT_VALUE)),
-        input_is_json=attributes.get(names.INPUT_MIME_TYPE) == names.JSON,
-        output_is_json=attributes.get(names.OUTPUT_MIME_TYPE) == names.JSON,
-        input_messages=[_message(item) for item in _items(trees.get("input_messages"), "message")],
-        output_messages=[_message(item) for item in _items(trees.get("output_messages"), "message")],
-        tools=[json_value(item.get("json_schema")) for item in _items(trees.get("tools"), "tool")],
-        documents=[_document(item) for item in _items(trees.get("documents"), "document")],
-        rest=rest,
+        _text(get(names.INPUT_VALUE)),
+        _text(get(names.OUTPUT_VALUE)),
+        get(names.INPUT_MIME_TYPE) == names.JSON,
+        get(names.OUTPUT_MIME_TYPE) == names.JSON,
+        *(_taken_apart(trees) if trees else ([], [], [], [])),
+        rest,
+    )
+
+
+@lru_cache(maxsize=4_096)
+def _path_of(key: str) -> list[str]:
+    """The parts of a key that is one of many for the same thing; none for other keys. Most keys come again and again."""
+    path = key.split(".")
+    return path if len(path) > 2 and (path[0], path[1]) in _FLATTENED else []
+
+
+def _taken_apart(
+    trees: Mapping[str, Any],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[Any], list[dict[str, Any]]]:
+    """Messages in and out, tools, documents."""
+    return (
+        [_message(item) for item in _items(trees.get("input_messages"), "message")],
+        [_message(item) for item in _items(trees.get("output_messages"), "message")],
+        [json_value(item.get("json_schema")) for item in _items(trees.get("tools"), "tool")],
+        [_document(item) for item in _items(trees.get("documents"), "document")],
     )
 
 

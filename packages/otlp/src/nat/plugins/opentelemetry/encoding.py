@@ -25,6 +25,7 @@ _start_and_end = Struct("<BQBQ").pack
 _MIN_INT64, _MAX_INT64 = -(2**63), 2**63 - 1
 _MAX_KEYS = 4_096  # attribute keys that are kept encoded
 _SHORT_BYTES = 64  # of texts that are kept encoded
+_LUCK = 16
 _TABLED = 2_048  # lengths whose encoding is looked up
 
 _KIND_INTERNAL = b"\x30\x01"
@@ -80,8 +81,8 @@ def _encode_description(span: Description) -> bytes:
     return b"".join(parts)
 
 
-def encode_span(span: Span) -> bytes:
-    """A span as the content of an OTLP `Span` message. No value in it makes this raise."""
+def encode_span(span: Span, attributes: Mapping[str, Any] | None = None) -> bytes:
+    """A span as the content of an OTLP `Span` message, with other attributes if some are given. Never raises."""
     context = span.context
     parts = [b"\x0a\x10", context.trace_id.to_bytes(16, "big"), b"\x12\x08", context.span_id.to_bytes(8, "big")]
     if context.parent_span_id is not None:
@@ -89,7 +90,7 @@ def encode_span(span: Span) -> bytes:
     parts += (_text(b"\x2a", span.name), _KIND_INTERNAL, b"\x39", _fixed64(span.start_time))
     if span.end_time is not None:
         parts += (b"\x41", _fixed64(span.end_time))
-    parts += _attributes(b"\x4a", span.attributes)
+    parts += _attributes(b"\x4a", span.attributes if attributes is None else attributes)
     parts += [_field(b"\x5a", _event(event)) for event in span.events]
     parts += [_field(b"\x6a", _link(link)) for link in span.links]
     parts += (_field(b"\x7a", _status(span.status)), _FLAGS)
@@ -121,7 +122,8 @@ def _attributes(tag: bytes, attributes: Mapping[str, Any]) -> list[bytes]:
         known = _keys.get(key) or _key(key)
         head = known.encoded
         if type(value) is str:
-            if value is known.value and tag == b"\x4a":
+            if value == known.value and tag == b"\x4a":
+                known.luck = _LUCK
                 parts.append(known.attribute)
                 continue
             try:
@@ -132,9 +134,13 @@ def _attributes(tag: bytes, attributes: Mapping[str, Any]) -> list[bytes]:
             begin = _TEXTS[size] if size < _TABLED else _text_head(size)
             whole = len(head) + len(begin) + size
             length = _VARINTS[whole] if whole < _TABLED else varint(whole)
-            if size < _SHORT_BYTES and tag == b"\x4a":
+            if known.luck and size < _SHORT_BYTES and tag == b"\x4a":
+                known.luck -= 1
                 known.value, known.attribute = value, b"%b%b%b%b%b" % (tag, length, head, begin, data)
             parts += (tag, length, head, begin, data)
+        elif type(value) is int and 0 <= value < _TABLED:
+            content = _COUNTS[value]
+            parts += (tag, _VARINTS[len(head) + len(content)], head, content)
         else:
             content = _any_value(value)
             length = varint(len(content))
@@ -149,14 +155,16 @@ class _Key:
         encoded: The key's own field.
         value: That text.
         attribute: The whole attribute of a span with it.
+        luck: How often that may be another text until it is not kept any more: each is seen only once, like an id.
     """
 
-    __slots__ = ("attribute", "encoded", "value")
+    __slots__ = ("attribute", "encoded", "luck", "value")
 
     def __init__(self, encoded: bytes) -> None:
         self.encoded = encoded
         self.value: str | None = None
         self.attribute = b""
+        self.luck = _LUCK
 
 
 def _key(key: Any) -> _Key:
@@ -246,3 +254,4 @@ def _text_head(size: int) -> bytes:
 _SMALL = [bytes((number,)) for number in range(128)]
 _VARINTS = [varint(number) for number in range(_TABLED)]
 _TEXTS = [_text_head(size) for size in range(_TABLED)]
+_COUNTS = [_field(b"\x12", b"\x18" + number) for number in _VARINTS]

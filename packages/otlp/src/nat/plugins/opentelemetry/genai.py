@@ -42,7 +42,10 @@ _NAMES = (
     (names.AGENT_NAME, "gen_ai.agent.name"),
     (names.SESSION_ID, "gen_ai.conversation.id"),
 )
-_PARAMETERS = ("temperature", "max_tokens", "top_p", "top_k", "frequency_penalty", "presence_penalty", "seed")
+_PARAMETERS = {
+    name: f"gen_ai.request.{name}"
+    for name in ("temperature", "max_tokens", "top_p", "top_k", "frequency_penalty", "presence_penalty", "seed")
+}
 
 
 def genai_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,8 +60,9 @@ def genai_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     reason = attributes.get(names.LLM_FINISH_REASON)
     if reason is not None:
         found["gen_ai.response.finish_reasons"] = [reason]
-    parameters = json_object(attributes.get(names.LLM_INVOCATION_PARAMETERS))
-    for name in _PARAMETERS:
-        if type(parameters.get(name)) in (int, float):
-            found[f"gen_ai.request.{name}"] = parameters[name]
+    if names.LLM_INVOCATION_PARAMETERS in attributes:
+        parameters = json_object(attributes[names.LLM_INVOCATION_PARAMETERS])
+        for name, key in _PARAMETERS.items():
+            if type(parameters.get(name)) in (int, float):
+                found[key] = parameters[name]
     return found

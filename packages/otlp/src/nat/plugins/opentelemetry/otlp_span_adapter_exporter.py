@@ -142,9 +142,8 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
     def _encoded(self, captured: CapturedSpan) -> bytes:
         if self._translation is None:
             return encode_captured(captured)
-        span = describe(captured)  # a copy of this exporter's own
-        span.attributes = self._translation(span)
-        return encode_span(span)
+        span = describe(captured)
+        return encode_span(span, self._translation(span))
 
     def _translated(self, span: Span) -> Span:
         if self._translation is None:
