@@ -33,7 +33,7 @@ def answer(question):
     with step("think", kind="llm", input=question):
         return "known"
 """
-_ELSEWHERE = {"console", "file", "catalyst", "weave"}  # types that do not send OTLP, or have no key
+_ELSEWHERE = {"console", "file", "catalyst"}  # types that do not send OTLP, or have no key
 
 
 class Backends:
@@ -118,6 +118,9 @@ def entries_at(place: Workplace, backends: Backends) -> dict[str, dict[str, Any]
             "_type": "patronus", "endpoint": http, "protocol": "http", "api_key": in_file("patronus_http"),
         },
         "galileo": {"_type": "galileo", "endpoint": http, "api_key": of("galileo", "key")},
+        "weave": {
+            "_type": "weave", "endpoint": http, "entity": "e", "project": "p", "api_key": of("weave", "key"),
+        },
         "phoenix": {
             "_type": "phoenix", "endpoint": http, "api_key": of("phoenix", "key"),
             "headers": {"x-second-key": in_file("phoenix")},

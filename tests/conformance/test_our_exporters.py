@@ -110,6 +110,20 @@ class TestPatronusOverHttp(_WithKey):
         return {**super().settings(), "protocol": "http"}
 
 
+class TestWeave(TestOtelCollector):
+    """Weave: OTLP over HTTP, the session as a thread."""
+
+    exporter_type = "weave"
+    session_key = "wandb.thread_id"
+    backend_options = MappingProxyType({"path": "/otel/v1/traces"})
+
+    def settings(self) -> dict[str, Any]:
+        return {"endpoint": self.endpoint, "entity": "team", "project": "weather", "api_key": "key-1"}
+
+    def secret_settings(self, secret: str) -> dict[str, Any]:
+        return {"api_key": secret}
+
+
 class TestCatalyst(ExporterConformance):
     """RagaAI Catalyst: what brings spans is the upload of a document."""
 

@@ -577,6 +577,16 @@ def catalyst_retries(subject: Subject, key: str) -> None:
             assert status.dropped == {"retries_exhausted": 2}
 
 
+# -- weave ---------------------------------------------------------------------------------------------------------------
+
+
+def weave_mode(subject: Subject, key: str) -> None:
+    """Weave's client is not among what the tests run with; what it does with it is shown with products."""
+    assert subject.seen(mode="otlp")
+    with pytest.raises(ValidationError, match="install it"):
+        subject.config(mode="native")
+
+
 PROBES: Mapping[str, Probe] = {
     "endpoint": endpoint,
     "protocol": protocol,
@@ -610,6 +620,7 @@ PROBES: Mapping[str, Probe] = {
     "catalyst.proxy": catalyst_proxy,
     "catalyst.timeout": catalyst_timeout,
     "catalyst.retries": catalyst_retries,
+    "weave.mode": weave_mode,
     "file.output_path": file_output_path,
     "file.project": file_project,
     "file.format": file_format,

@@ -9,7 +9,7 @@ import pytest
 from nat.observability.registry import resolve
 from tests.docs.markdown import ROOT
 
-PAGES = [ROOT / f"docs/backends/{name}.md" for name in ("catalyst", "phoenix")]
+PAGES = [ROOT / f"docs/backends/{name}.md" for name in ("catalyst", "phoenix", "weave")]
 _ROW = re.compile(r"^\| `(\w+)` \| (.+?) \|", re.MULTILINE)
 
 

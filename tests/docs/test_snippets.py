@@ -48,6 +48,7 @@ _PAGES = [
     ROOT / "docs/backends/otelcollector.md",
     ROOT / "docs/backends/patronus.md",
     ROOT / "docs/backends/phoenix.md",
+    ROOT / "docs/backends/weave.md",
     ROOT / "examples/observability/quickstart/README.md",
     ROOT / "packages/catalyst/README.md",
     ROOT / "packages/core/README.md",
@@ -59,6 +60,7 @@ _PAGES = [
     ROOT / "packages/patronus/README.md",
     ROOT / "packages/phoenix/README.md",
     ROOT / "packages/testing/README.md",
+    ROOT / "packages/weave/README.md",
 ]
 _SHOWN_ONLY = {"sh", "text", "toml", "json", ""}
 _BIN = Path(sys.executable).parent
@@ -71,6 +73,7 @@ _KEYS_OF_VENDORS = (
     "LANGFUSE_SECRET_KEY",
     "LANGSMITH_API_KEY",
     "PATRONUS_API_KEY",
+    "WANDB_API_KEY",
 )
 _TRACE_FILE_KEY = "general.telemetry.tracing.trace_file.output_path"
 

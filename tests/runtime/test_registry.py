@@ -14,6 +14,7 @@ from nat.cli.register_workflow import register_telemetry_exporter
 from nat.data_models.errors import ConfigurationError
 from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+from nat.observability import registry as registry_module
 from nat.observability.exporter.raw_exporter import RawExporter
 from nat.observability.registry import OWN_TYPES, Registry, components, install_command, registration_of, resolve
 from tests.support.missing import INSTALL_COMMAND, forget_package
@@ -270,14 +271,20 @@ def console_config() -> type[TelemetryExporterBaseConfig]:
 
 
 def test_own_type_gives_way_to_a_user_who_comes_first(
-    add_distribution: Callable[..., Any], plugin: Callable[..., str], caplog: pytest.LogCaptureFixture
+    add_distribution: Callable[..., Any],
+    plugin: Callable[..., str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """D25: a user's registration is used instead of ours, said once at INFO, and ours is listed as not used."""
     caplog.set_level(logging.INFO, "nat.observability")
     registry = Registry()
     users = register_from("mine", console_config())
     registry.register(users)
-    add_distribution("nat-telemetry-weave", "console = fake_ours", {"fake_ours.py": plugin("console")})
+    monkeypatch.setattr(
+        registry_module, "_OWN_DISTRIBUTIONS", registry_module._OWN_DISTRIBUTIONS | {"nat-telemetry-pigeon"}
+    )
+    add_distribution("nat-telemetry-pigeon", "console = fake_ours", {"fake_ours.py": plugin("console")})
 
     assert registry.resolve("console").build is users
     assert registry.resolve("console").build is users
@@ -292,24 +299,29 @@ def test_own_type_gives_way_to_a_user_who_comes_later(
     add_distribution: Callable[..., Any],
     plugin: Callable[..., str],
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """D25, D32: the order of loading does not matter; ours stays reachable through its own class."""
     caplog.set_level(logging.INFO, "nat.observability")
-    add_distribution("nat-telemetry-weave", "weave = ours_weave", {"ours_weave.py": plugin("weave")})
+    forget_package(monkeypatch)
+    monkeypatch.setattr(
+        registry_module, "_OWN_DISTRIBUTIONS", registry_module._OWN_DISTRIBUTIONS | {"nat-telemetry-pigeon"}
+    )
+    add_distribution("nat-telemetry-pigeon", "pigeon = ours_pigeon", {"ours_pigeon.py": plugin("pigeon")})
 
-    class WeaveConfig(TelemetryExporterBaseConfig, name="weave"):
+    class PigeonConfig(TelemetryExporterBaseConfig, name="pigeon"):
         """My own."""
 
-    ours = resolve("weave")
-    users = register_from("mine", WeaveConfig)
+    ours = resolve("pigeon")
+    users = register_from("mine", PigeonConfig)
 
     assert ours.is_ours
-    assert resolve("weave").build is users
+    assert resolve("pigeon").build is users
     assert registration_of(ours.config_type()).build is ours.build
-    reasons = {row.package: row.reason for row in components() if row.type == "weave"}
-    assert reasons == {"mine": None, "nat-telemetry-weave": "not used: module mine provides this type too"}
+    reasons = {row.package: row.reason for row in components() if row.type == "pigeon"}
+    assert reasons == {"mine": None, "nat-telemetry-pigeon": "not used: module mine provides this type too"}
     said = [record.message for record in caplog.records if record.levelname == "INFO"]
-    assert said == ["exporter type 'weave': module mine is used instead of the built-in one"]
+    assert said == ["exporter type 'pigeon': module mine is used instead of the built-in one"]
 
 
 def test_registration_of_a_class_that_nobody_registered() -> None:

@@ -15,7 +15,7 @@ _REGISTERED = {path.parent.name for path in ROOT.glob("packages/*/src/nat/plugin
 _ALL = _REGISTERED - {"opentelemetry", *PROCESSOR.own} | {"otelcollector"}
 
 
-@pytest.mark.contract("S22", "S24", "S25", "S26", "S27", "S28", "S29", "S42", "S43", "S44")
+@pytest.mark.contract("S22", "S23", "S24", "S25", "S26", "S27", "S28", "S29", "S42", "S43", "S44", "S45")
 @pytest.mark.parametrize(
     ("extra", "expected"),
     [
@@ -24,7 +24,7 @@ _ALL = _REGISTERED - {"opentelemetry", *PROCESSOR.own} | {"otelcollector"}
         ("ragaai", {*_BASE, "otelcollector", "catalyst"}),
         *(
             (vendor, {*_BASE, "otelcollector", vendor})
-            for vendor in ("catalyst", "galileo", "langfuse", "langsmith", "patronus", "phoenix")
+            for vendor in ("catalyst", "galileo", "langfuse", "langsmith", "patronus", "phoenix", "weave")
         ),
     ],
 )

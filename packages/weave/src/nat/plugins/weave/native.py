@@ -1,0 +1,239 @@
+"""`WeaveNativeExporter`: spans as calls, through the client that Weave itself uses.
+
+Of that client the part is used that talks to the trace server: it says whether the server has taken a call, which
+`weave.init` does not. So no global client is set, and nothing of the program is patched. Sources: weave 0.52.36 and 0.54.0,
+`trace_server_bindings/remote_http_trace_server.py`; read 2026-11-26.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import import_module
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Self
+
+from nat.builder.context import ContextState
+from nat.data_models.span import Span
+from nat.observability.delivery.errors import TransientExportError
+from nat.observability.delivery.options import DeliveryOptions
+from nat.observability.exporter.span_exporter import SpanExporter
+from nat.observability.snapshot import plain
+from nat.plugins.opentelemetry.credentials import UnreadableCredentialError, resolved
+from nat.plugins.opentelemetry.instrumentation import uninstrumented
+from nat.plugins.weave.calls import attributes_of, call_of
+from nat.plugins.weave.place import server_of
+
+if TYPE_CHECKING:
+    from nat.plugins.weave.register import WeaveConfig
+
+__all__ = ["WeaveNativeExporter", "native_call"]
+
+
+class WeaveNativeExporter(SpanExporter[Span, Span]):
+    """Sends lists of calls through Weave's client, which blocks: on a thread of its own, one list at a time.
+
+    A call has the ids of its span, so one that is sent again replaces itself.
+
+    Args:
+        url: The trace server.
+        api_key: As text, or as `file:PATH`.
+        entity, project: Where to.
+        page: Gives the page of a run.
+        batching: How spans are grouped.
+        timeout: Seconds that the client may take for a request.
+        retries: How often a list that failed transiently is sent again; `None`: until delivery gives up.
+        context_state: Where to take events from when user code starts it; `None` means the current one.
+    """
+
+    _concurrency = 1
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        api_key: str,
+        entity: str,
+        project: str,
+        page: Callable[[int, int], str],
+        batching: DeliveryOptions,
+        timeout: float = 10.0,
+        retries: int | None = None,
+        context_state: ContextState | None = None,
+    ) -> None:
+        super().__init__(context_state, batch_size=batching.batch_size, timeout=timeout, retries=retries)
+        self._client = _Client(server_of(url), api_key, f"{entity}/{project}", timeout)
+        self._page = page
+        self._batching = batching
+        self._thread = _CallingThread("nat weave")
+
+    @classmethod
+    def of(cls, config: "WeaveConfig", page: Callable[[int, int], str]) -> Self:
+        """The exporter that a configuration asks for."""
+        entity, project = config.place
+        return cls(
+            url=config.endpoint,
+            api_key=config.api_key,
+            entity=entity,
+            project=project,
+            page=page,
+            batching=DeliveryOptions(
+                batch_size=config.batch_size,
+                flush_interval_s=config.flush_interval,
+                max_queue_size=config.max_queue_size,
+                drop_on_overflow=config.drop_on_overflow,
+                shutdown_timeout_s=config.shutdown_timeout,
+            ),
+            timeout=config.timeout,
+            retries=config.retries,
+        )
+
+    @property
+    def delivery_options(self) -> DeliveryOptions:
+        """How it wants to be delivered to."""
+        batching = self._batching
+        return replace(
+            super().delivery_options,
+            takes_lists=True,
+            flush_interval_s=batching.flush_interval_s,
+            max_queue_size=batching.max_queue_size,
+            drop_on_overflow=batching.drop_on_overflow,
+            shutdown_timeout_s=batching.shutdown_timeout_s,
+        )
+
+    def trace_url(self, trace_id: int, root_span_id: int) -> str | None:
+        """The page of a run's root call."""
+        return self._page(trace_id, root_span_id)
+
+    async def export_processed(self, item: Span | list[Span]) -> None:
+        """Send these spans as calls."""
+        spans = item if isinstance(item, list) else [item]
+        await self._thread.call(lambda: self._client.send(spans))
+
+    async def _cleanup(self) -> None:
+        self._thread.end()
+        await super()._cleanup()
+
+
+class _CallingThread:
+    """A thread for calls that block, one at a time; begun with the first. It does not keep a program from ending."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._calls: SimpleQueue[tuple[Callable[[], None], asyncio.Future[None]] | None] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    async def call(self, function: Callable[[], None]) -> None:
+        """Return, or raise, what the function does; if this is cancelled, it still goes on."""
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._calls.put((function, done))
+        await done
+
+    def end(self) -> None:
+        """Take no more calls."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            function, done = call
+            failure: BaseException | None = None
+            try:
+                if not done.cancelled():
+                    function()
+            except BaseException as error:
+                failure = error
+            with suppress(RuntimeError):  # its loop is closed: nobody waits any more
+                done.get_loop().call_soon_threadsafe(_settle, done, failure)
+
+
+def _settle(done: "asyncio.Future[None]", failure: BaseException | None) -> None:
+    if done.done():
+        return
+    if failure is None:
+        done.set_result(None)
+    else:
+        done.set_exception(failure)
+
+
+class _Client:
+    """Weave's client for the trace server, made by the thread that first sends: to import it takes a second or two."""
+
+    def __init__(self, url: str, api_key: str, project_id: str, timeout_s: float) -> None:
+        self._url = url
+        self._api_key = api_key
+        self._project_id = project_id
+        self._timeout_s = timeout_s
+        self._key_in_use = ""
+        self._server: Any = None
+
+    def send(self, spans: Sequence[Span]) -> None:
+        """Send these spans; blocks until the server has taken them."""
+        calls = [native_call(span, self._project_id) for span in spans]
+        with uninstrumented(), _once_only(self._timeout_s):
+            self._ready().calls_complete(_request(calls))
+
+    def _ready(self) -> Any:
+        try:
+            key = resolved(self._api_key)
+        except UnreadableCredentialError as error:
+            raise TransientExportError(str(error)) from None
+        if self._server is None:
+            bindings: Any = import_module("weave.trace_server_bindings.remote_http_trace_server")
+            self._server = bindings.RemoteHTTPTraceServer(self._url, should_batch=False)
+        if key != self._key_in_use:
+            self._server.set_auth(("api", key))
+            self._key_in_use = key
+        return self._server
+
+
+def native_call(span: Span, project_id: str) -> dict[str, Any]:
+    """A span as a completed call: its start and its end at once, so that no end can come before its start."""
+    call, context = call_of(span), span.context
+    span_id = f"{context.span_id:016x}"
+    usage = {call.model or "usage": {**call.usage, "requests": 1}} if call.usage else {}
+    return {
+        "project_id": project_id,
+        "id": span_id,
+        "trace_id": f"{context.trace_id:032x}",
+        "parent_id": None if context.parent_span_id is None else f"{context.parent_span_id:016x}",
+        "op_name": span.name,
+        "display_name": span.name,
+        "thread_id": call.thread_id,
+        "turn_id": span_id if call.is_turn and call.thread_id else None,
+        "started_at": _time(span.start_time),
+        "ended_at": _time(span.start_time if span.end_time is None else span.end_time),
+        "attributes": plain(attributes_of(call)),
+        "inputs": plain(call.inputs),
+        "output": plain(call.output),
+        "summary": {"usage": usage} if usage else {},
+        "exception": call.exception,
+    }
+
+
+def _request(calls: Sequence[dict[str, Any]]) -> Any:
+    """Completed calls as the client takes them: as a model where it has one, up to 0.52, else as they are."""
+    request = {"batch": calls}
+    try:
+        interface: Any = import_module("weave.trace_server.trace_server_interface")
+    except ModuleNotFoundError:
+        return request
+    return interface.CallsUpsertCompleteReq.model_validate(request)
+
+
+def _once_only(timeout_s: float) -> AbstractContextManager[Any]:
+    """Settings of Weave's client on this thread: what fails is tried again by delivery, which counts it, not by the client."""
+    settings: Any = import_module("weave.trace.settings")
+    if hasattr(settings, "override_settings"):
+        override: AbstractContextManager[Any] = settings.override_settings(retry_max_attempts=1, http_timeout=timeout_s)
+        return override
+    settings.parse_and_apply_settings(settings.UserSettings(retry_max_attempts=1, http_timeout=timeout_s))
+    return nullcontext()
+
+
+def _time(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat()
