@@ -35,12 +35,18 @@ class Server:
         self.name = name
         self._folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
         self._log = self._folder / "log"
+        self._command = command
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "OTEL_"))}
-        with self._log.open("wb") as log:
+        self._environment = {**inherited, "HOME": str(self._folder), **environment}
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or after `kill` once more, in the same folder."""
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                self._command,
                 cwd=self._folder,
-                env={**inherited, "HOME": str(self._folder), **environment},
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -52,6 +58,12 @@ class Server:
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
+
+    def kill(self) -> None:
+        """End it and all that it has started without a warning, as a crash would."""
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        self._watchdog.communicate()
 
     def wait(self, is_ready: Callable[[], bool]) -> None:
         """Return as soon as it is ready.

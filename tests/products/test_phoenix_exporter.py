@@ -2,18 +2,21 @@
 
 import os
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import pytest
 from pydantic import SecretStr
 
-from nat.observability import Telemetry
+from nat.data_models.delivery import DeliveryConfig
+from nat.observability import Telemetry, step
 from nat.plugins.phoenix.register import PhoenixConfig
 from nat.testing import recorded_run, replay
 from tests.cli.command import NAT
 from tests.docs.markdown import ROOT
-from tests.products.phoenix import Phoenix
+from tests.products.phoenix import Phoenix, running_phoenix
+from tests.products.servers import is_answering
 from tests.support.waiting import wait_for
 
 Protocol = Literal["http", "grpc"]
@@ -93,3 +96,32 @@ def test_the_example_is_shown_and_its_page_is_named(phoenix: Phoenix) -> None:
     (root,) = (span for span in spans if span.parent_id is None)
     assert {span.attributes["span_kind"] for span in spans} == {"AGENT", "CHAIN", "LLM", "RETRIEVER", "TOOL"}
     assert f"trace in phoenix: {phoenix.url}/redirects/traces/{root.trace_id}\n" in done.stderr
+
+
+def test_a_kill_costs_nothing_and_delays_nobody() -> None:
+    """What Phoenix has not taken when it is killed, it has when it is back, once; no run takes longer for it."""
+    delivery = DeliveryConfig.model_validate({"retry": {"initial_interval": 0.1}, "breaker": {"open_for": 0.5}})
+    longest_s = 0.0
+    with running_phoenix() as phoenix, Telemetry({"p": config(phoenix, "killed")}, delivery=delivery) as telemetry:
+
+        def work(count: int) -> None:
+            nonlocal longest_s
+            for _ in range(count):
+                began_s = time.monotonic()
+                with telemetry.run("run"), step("work"):
+                    pass
+                longest_s = max(longest_s, time.monotonic() - began_s)
+
+        work(50)
+        telemetry.flush(30.0)
+        phoenix.wait_for_spans("killed", 100)  # it says that it has taken spans before it has stored them
+        phoenix.server.kill()
+        work(250)
+        phoenix.server.start()
+        phoenix.server.wait(lambda: is_answering(f"{phoenix.url}/readyz"))
+        status = telemetry.flush(60.0).exporters["p"]
+        found = phoenix.wait_for_spans("killed", 600)
+
+    assert (status.delivered, status.lost) == (600, 0)
+    assert len({span.span_id for span in found}) == len(found) == 600
+    assert longest_s < 0.25

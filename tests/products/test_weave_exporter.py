@@ -5,9 +5,7 @@ import os
 import subprocess
 import sysconfig
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +19,12 @@ from tests.cli.command import NAT
 from tests.docs.markdown import ROOT
 from tests.products.rest import call
 from tests.products.sending import send
-from tests.products.servers import free_port, is_answering, program
-from tests.products.weave import Weave
+from tests.products.servers import is_answering, program
+from tests.products.weave import Weave, running_weave
 from tests.support.chats import recorded_chats
 from tests.support.waiting import wait_for
 
 _NATIVE = Path(__file__).with_name("send_native.py")
-_SERVER = Path(__file__).with_name("weave_server.py")
 _RUN_IDS = [run.id for run in recorded_runs()]
 
 Calls = dict[str, list[dict[str, Any]]]
@@ -199,32 +196,11 @@ def test_the_example_is_shown(weave: Weave) -> None:
 # -- when it fails ---------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def running(port: int, folder: Path) -> Iterator[None]:
-    """The trace server on a port and a store that stay; killed at the end."""
-    process = subprocess.Popen(
-        [program("weave", "bin/python"), "-P", str(_SERVER), str(port), "calls.db", "k" * 40],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "HOME": str(folder)},
-    )
-    try:
-        wait_for(lambda: is_answering(f"http://127.0.0.1:{port}/health"), 60.0)
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-def test_a_kill_costs_nothing_and_delays_nobody(tmp_path: Path) -> None:
+def test_a_kill_costs_nothing_and_delays_nobody() -> None:
     """Every run is there when the server has come back, once, and none took longer for it."""
-    port = free_port()
-    weave = replace(Weave(None, f"http://127.0.0.1:{port}"))  # type: ignore[arg-type]  # nobody asks for its log
     delivery = DeliveryConfig.model_validate({"retry": {"initial_interval": 0.1}, "breaker": {"open_for": 0.5}})
     longest_s = 0.0
-
-    with Telemetry({"weave": config(weave, "killed")}, delivery=delivery) as telemetry:
+    with running_weave() as weave, Telemetry({"w": config(weave, "killed")}, delivery=delivery) as telemetry:
 
         def work(first: int, last: int) -> None:
             nonlocal longest_s
@@ -234,17 +210,18 @@ def test_a_kill_costs_nothing_and_delays_nobody(tmp_path: Path) -> None:
                     pass
                 longest_s = max(longest_s, time.monotonic() - began_s)
 
-        with running(port, tmp_path):
-            work(0, 100)
-            wait_for(lambda: telemetry.status().exporters["weave"].delivered > 0)
-            work(100, 200)
+        work(0, 100)
+        wait_for(lambda: telemetry.status().exporters["w"].delivered > 0)
+        work(100, 200)  # and it is killed, with requests on their way
+        weave.server.kill()
         work(200, 300)
-        with running(port, tmp_path):
-            status = telemetry.flush(60.0).exporters["weave"]
-            found = weave.calls("tester/killed")
+        weave.server.start()
+        weave.server.wait(lambda: is_answering(f"{weave.url}/health"))
+        status = telemetry.flush(60.0).exporters["w"]
+        found = weave.calls("tester/killed")
 
     assert (status.delivered, status.lost) == (600, 0)
-    assert sorted({one["op_name"] for one in found}) == sorted({"work", *(f"run {number}" for number in range(300))})
+    assert {one["op_name"] for one in found} == {"work", *(f"run {number}" for number in range(300))}
     assert len(found) == 600
     assert longest_s < 0.25
 
