@@ -51,6 +51,8 @@ class Everything:
         self._add("galileo", "galileo", endpoint=self._backend("/otel/traces").url, api_key="a key")
         self._add("patronus", "patronus", endpoint=self._grpc(), api_key="a key")
         self._add("patronus", "patronus http", endpoint=self._backend().url, protocol="http", api_key="a key")
+        weave = self._backend("/otel/v1/traces").url
+        self._add("weave", "weave", endpoint=weave, entity="team", project="p", api_key="a key")
         catalyst = self._backend("/bucket/trace", method="PUT", read=spans_in_document, replies=catalyst_replies())
         self._add("catalyst", "catalyst", endpoint=catalyst.base_url, access_key="a", secret_key="a key", project="p")
         spool = DeliveryConfig.model_validate({"spool": {"directory": str(self.folder / "spool")}})

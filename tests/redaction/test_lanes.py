@@ -201,6 +201,44 @@ def test_redaction_that_fails_lets_nothing_out(
     assert KEY not in caplog.text
 
 
+def test_redaction_that_fails_is_counted_for_exporters_that_make_spans_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They accept what they submit, so what never came so far is accepted and dropped at once."""
+
+    class Own(SpanCollector):
+        def export(self, event: IntermediateStep) -> None:
+            super().export(event)
+
+    def fail(self: Redactor, data: bytes) -> bool:
+        raise RuntimeError
+
+    monkeypatch.setattr(Redactor, "is_clean", fail)
+    collector = Own()
+
+    with Telemetry({"mine": registered(lambda: collector)()}) as telemetry:
+        run(telemetry)
+    status = telemetry.status().exporters["mine"]
+
+    assert collector.received.items == []
+    assert (status.accepted, status.dropped, status.pending) == (4, {"processor_error": 4}, 0)
+
+
+def test_patterns_that_are_too_large_let_nothing_out() -> None:
+    collector = SpanCollector()
+    patterns = {f"p{number}": f"x{number}" + "(?:a{1,30}b{1,30}){1,20}" for number in range(400)}
+    entry = exporter_entry(registered(lambda: collector)(), name="mine", redact=RedactConfig(patterns=patterns))
+
+    with Telemetry(entry) as telemetry:
+        run(telemetry)
+    status = telemetry.status().exporters["mine"]
+
+    assert status.reason == (
+        "ValueError: the patterns for redaction are too large together; use fewer, or simpler ones"
+    )
+    assert collector.received.items == []
+
+
 def test_a_second_look_that_fails_lets_nothing_out(caplog: pytest.LogCaptureFixture) -> None:
     """Bytes of the author's that hold a secret and are no text."""
 

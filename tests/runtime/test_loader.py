@@ -190,6 +190,32 @@ def test_keys_of_the_toolkit_are_checked(write: WriteFile) -> None:
     ]
 
 
+def test_redaction_is_checked(write: WriteFile) -> None:
+    """A profile or the settings of the processor, each mistake with its place."""
+    write("exporters.py", EXPORTERS)
+    file = write(
+        "w.yaml",
+        """\
+        plugins: [exporters]
+        general:
+          telemetry:
+            redact: pi
+            tracing:
+              a: {_type: queue, url: u, api_key: k, redact: {profil: pii, action: hash}}
+              b: {_type: queue, url: u, api_key: k, redact: 5}
+        """,
+    )
+
+    assert problems_of(file) == [
+        "w.yaml:4:5: general.telemetry.redact.profile: should be 'secrets', 'pii' or 'none', got 'pi'",
+        "w.yaml:6:54: general.telemetry.tracing.a.redact.profil: unknown key 'profil'; did you mean 'profile'?",
+        (
+            "w.yaml:7:45: general.telemetry.tracing.b.redact: expected secrets, pii, none or a mapping, got 5; "
+            "see nat info processor redact"
+        ),
+    ]
+
+
 def test_processors_are_checked(write: WriteFile) -> None:
     """Each mistake with its place in the list; an item that is switched off is not looked at."""
     write("exporters.py", EXPORTERS)

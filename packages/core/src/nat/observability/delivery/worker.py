@@ -640,7 +640,9 @@ class Lane:
             return redact(item)
         except Exception as exc:
             self._noise.warn("redact", "%s: redaction raised %s; its item is not exported", self.name, raised(exc))
-            if not self._accepts_on_submit:
+            if self._accepts_on_submit:
+                self.ledger.refuse("processor_error")
+            else:
                 self.ledger.drop("processor_error")
             return None
 

@@ -18,6 +18,8 @@ _MEMORY_BYTES = 16 * 2**20
 _LARGE_BYTES = 64 * 1024  # beyond, several small automata are faster than one whose states do not fit into memory
 _GROUP_SIZE = 53
 _NOTHING: list[int] = []
+_PROBE, _PROBED = r"\x00is it working\x00", b"\x00is it working\x00"
+_NO_DETECTOR = 1_000_000
 
 _KEY = r"""(?:{})\\*["']\s*:"""
 _ESCAPED_ASCII = r"\\u00[2-7][0-9A-Fa-f]"
@@ -107,7 +109,11 @@ class Scanner:
 
 
 class _Set:
-    """Patterns that are looked for together; `numbers` say what they are called in the result."""
+    """Patterns that are looked for together; `numbers` say what they are called in the result.
+
+    Raises:
+        ValueError: They are too large for the memory that they may take.
+    """
 
     __slots__ = ("_numbers", "match")
 
@@ -115,11 +121,17 @@ class _Set:
         import re2
 
         compiled = re2.Set.SearchSet(_options(is_text))
-        for pattern in patterns:
+        for pattern in (*patterns, _PROBE):
             compiled.Add(pattern.encode())
-        compiled.Compile()
+        try:
+            compiled.Compile()
+            is_working = bool(compiled.Match(_PROBED))  # without memory nothing is found, and nothing is said
+        except re2.error:
+            is_working = False
+        if not is_working:
+            raise ValueError("the patterns for redaction are too large together; use fewer, or simpler ones")
         self.match: Callable[[bytes], list[int] | None] = compiled.Match
-        self._numbers = numbers
+        self._numbers = (*numbers, _NO_DETECTOR)
 
     def matches(self, data: bytes) -> list[int]:
         found = self.match(data)
