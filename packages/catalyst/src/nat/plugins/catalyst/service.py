@@ -18,6 +18,7 @@ from nat.observability.delivery.causes import Cause
 from nat.observability.delivery.errors import PermanentExportError, TransientExportError
 from nat.observability.noise import Noise
 from nat.plugins.catalyst.document import NO_CODE_HASH
+from nat.plugins.opentelemetry.answers import shown_words, words_of
 from nat.plugins.opentelemetry.credentials import UnreadableCredentialError, resolved
 from nat.plugins.opentelemetry.endpoints import http_endpoint, shown_url
 from nat.plugins.opentelemetry.http_client import HttpAnswer, HttpClient, raise_for_answer
@@ -31,6 +32,7 @@ _TOKEN_LIFE_S = 6 * 3600.0
 _TOKEN_MARGIN_S = 20.0  # before its end it is replaced
 _DATASET_LIFE_S = 600.0  # after which a dataset is made sure of again
 _UNAUTHORIZED = 401
+_WRONG_KEYS = 400  # what Catalyst says to keys that it does not know
 _RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 _JSON = "application/json"
 _EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
@@ -40,7 +42,6 @@ _MENDS = {
     403: "the keys may not do that",
     404: "check endpoint and project",
 }
-_TOKEN_MENDS = {**_MENDS, 400: "check access_key and secret_key"}
 
 
 class CatalystService:
@@ -230,8 +231,12 @@ class CatalystService:
         self._secrets = [access_key, secret_key]
         body = json.dumps({"accessKey": access_key, "secretKey": secret_key}).encode()
         answer = await self._client.request("POST", f"{self._base}{path}", headers={"Content-Type": _JSON}, body=body)
+        if answer.status == _WRONG_KEYS:
+            said = f"HTTP {answer.status} from {self._shown(path)}: {words_of(answer.body, answer.content_type)}"
+            mend = "check access_key and secret_key"
+            raise PermanentExportError(shown_words(said, self._secrets), cause=Cause.UNAUTHENTICATED, mend=mend)
         if not answer.is_success:
-            self._raise_for(answer, path, _TOKEN_MENDS)
+            self._raise_for(answer, path)
         try:
             token = _parsed(answer)["data"]["token"]
         except (ValueError, LookupError, TypeError):
@@ -244,8 +249,8 @@ class CatalystService:
     def _shown(self, path: str) -> str:
         return f"{shown_url(self._base)}{path.partition('?')[0]}"
 
-    def _raise_for(self, answer: HttpAnswer, path: str, mends: Mapping[int, str] = _MENDS) -> None:
-        raise_for_answer(answer, self._shown(path), self._secrets, mends=mends, retryable=_RETRYABLE)
+    def _raise_for(self, answer: HttpAnswer, path: str) -> None:
+        raise_for_answer(answer, self._shown(path), self._secrets, mends=_MENDS, retryable=_RETRYABLE)
 
 
 def api_url(given: str) -> str:
