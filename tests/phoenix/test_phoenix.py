@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from nat.observability import Telemetry
+from nat.data_models.delivery import DeliveryConfig, RetryConfig
+from nat.observability import Telemetry, step
+from nat.observability.manager import ExporterStatus
+from nat.plugins.phoenix.annotations import annotations_of
 from nat.plugins.phoenix.place import place_of
 from nat.plugins.phoenix.register import PhoenixConfig
-from nat.testing import FakeBackend, facts_of, recorded_run, replay, tree_of
+from nat.testing import FakeBackend, Request, facts_of, faults, recorded_run, replay, tree_of
 
 KEY = "phoenix-key-1234"
 
@@ -181,3 +184,103 @@ def test_what_is_no_url_is_told_before_anything_runs(key: str) -> None:
 
 def test_the_key_is_in_no_repr() -> None:
     assert KEY not in repr(PhoenixConfig(api_key=SecretStr(KEY), headers={"authorization": KEY}))
+
+
+# -- evaluations -----------------------------------------------------------------------------------------------------------
+
+_ANNOTATIONS = "/v1/span_annotations"
+
+
+def annotated(backend: FakeBackend, **settings: Any) -> tuple[ExporterStatus, list[Request]]:
+    """A run with an evaluation, sent; what became of it, and the requests with annotations."""
+    delivery = DeliveryConfig(retry=RetryConfig(initial_interval=0.02, max_interval=0.05))
+    config = PhoenixConfig.model_validate({"endpoint": backend.base_url, "api_key": KEY, **settings})
+    with Telemetry({"phoenix": config}, delivery=delivery) as telemetry:
+        replay(recorded_run("guarded_answer"), telemetry)
+        status = telemetry.flush(20.0).exporters["phoenix"]
+    return status, [request for request in backend.requests if request.path == _ANNOTATIONS]
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_evaluations_are_annotations_of_their_spans(backend: FakeBackend, protocol: str) -> None:
+    backend.reply_at(_ANNOTATIONS, faults.OK)
+    grpc = {"endpoint": f"http://{backend.grpc_endpoint}", "web_url": backend.base_url, "protocol": "grpc"}
+
+    status, requests = annotated(backend, **(grpc if protocol == "grpc" else {}))
+
+    (judged,) = (span for span in backend.spans if span.name == "judge the reply")
+    (request,) = requests
+    assert (status.delivered, status.lost) == (4, 0)
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.json() == {
+        "data": [
+            {
+                "span_id": judged.span_id,
+                "name": "helpfulness",
+                "annotator_kind": "LLM",
+                "result": {"score": 0.9, "label": "good", "explanation": "Says where to look."},
+                "identifier": "",
+            }
+        ]
+    }
+
+
+def test_attributes_that_code_has_set_are_evaluations_too(backend: FakeBackend) -> None:
+    backend.reply_at(_ANNOTATIONS, faults.OK)
+    config = PhoenixConfig(endpoint=backend.base_url)
+
+    with Telemetry({"phoenix": config}) as telemetry, telemetry.run("run"), step("judge") as judge:
+        judge.set_attribute("evaluations.0.evaluation.name", "tone")
+        judge.set_attribute("evaluations.0.evaluation.score", 1.0)
+
+    (request,) = (request for request in backend.requests if request.path == _ANNOTATIONS)
+    assert [one["name"] for one in request.json()["data"]] == ["tone"]
+    assert request.json()["data"][0]["annotator_kind"] == "CODE"
+
+
+def test_annotations_that_may_be_taken_later_are_sent_again(backend: FakeBackend) -> None:
+    answers = iter([faults.status(503), faults.RESET])
+    backend.reply_at(_ANNOTATIONS, lambda request: next(answers, faults.OK))
+
+    status, requests = annotated(backend)
+
+    assert (status.delivered, status.lost) == (4, 0)
+    assert len(requests) == 3
+
+
+def test_annotations_that_are_refused_cost_no_span(backend: FakeBackend, caplog: pytest.LogCaptureFixture) -> None:
+    status, requests = annotated(backend)  # there is no such path
+
+    assert (status.delivered, status.lost) == (4, 0)
+    assert len(requests) == 1
+    assert "1 evaluations are attributes of their spans only: HTTP 404" in caplog.text
+
+
+def test_over_grpc_alone_evaluations_stay_attributes(backend: FakeBackend) -> None:
+    status, requests = annotated(backend, endpoint=f"http://{backend.grpc_endpoint}", protocol="grpc")
+
+    assert (status.delivered, requests) == (4, [])
+
+
+def test_what_is_no_evaluation_is_no_annotation() -> None:
+    """Without a name, or with the one that Phoenix keeps for notes."""
+    attributes = {
+        "evaluations.0.evaluation.score": 1.0,
+        "evaluations.1.evaluation.name": "note",
+        "evaluations.2.evaluation.name": "tone",
+        "evaluations.2.evaluation.metadata": '{"by": "me"}',
+        "evaluations.2.evaluation.identifier": "run-1",
+        "evaluations.2.evaluation.annotator_kind": "HUMAN",
+        "evaluations": "something else",
+    }
+
+    assert annotations_of(0xAB, attributes) == [
+        {
+            "span_id": "00000000000000ab",
+            "name": "tone",
+            "annotator_kind": "HUMAN",
+            "result": {},
+            "identifier": "run-1",
+            "metadata": {"by": "me"},
+        }
+    ]

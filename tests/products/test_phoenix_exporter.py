@@ -16,6 +16,7 @@ from nat.testing import recorded_run, replay
 from tests.cli.command import NAT
 from tests.docs.markdown import ROOT
 from tests.products.phoenix import Phoenix, running_phoenix
+from tests.products.rest import call
 from tests.products.servers import is_answering
 from tests.support.waiting import wait_for
 
@@ -125,3 +126,20 @@ def test_a_kill_costs_nothing_and_delays_nobody() -> None:
     assert (status.delivered, status.lost) == (600, 0)
     assert len({span.span_id for span in found}) == len(found) == 600
     assert longest_s < 0.25
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_evaluations_are_shown_as_annotations(phoenix: Phoenix, protocol: Protocol) -> None:
+    project = f"evaluations-{protocol}"
+    settings = config(phoenix, project, protocol).model_copy(update={"web_url": phoenix.url})
+    with Telemetry({"p": settings}) as telemetry:
+        replay(recorded_run("guarded_answer").in_session(project), telemetry)
+        status = telemetry.flush(60.0).exporters["p"]
+
+    (judged,) = (span for span in phoenix.wait_for_spans(project, 4) if span.name == "judge the reply")
+    url, query = f"{phoenix.url}/v1/projects/{project}/span_annotations", {"span_ids": judged.span_id}
+    wait_for(lambda: bool(call(url, query=query)["data"]))
+    (found,) = call(url, query=query)["data"]
+    assert (status.delivered, status.lost) == (4, 0)
+    assert (found["name"], found["annotator_kind"]) == ("helpfulness", "LLM")
+    assert found["result"] == {"score": 0.9, "label": "good", "explanation": "Says where to look."}

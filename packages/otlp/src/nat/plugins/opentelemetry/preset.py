@@ -25,6 +25,7 @@ def otlp_exporter(
     timeout: float | None = None,
     translation: Translation | None = None,
     trace_page: Callable[[int, int], str] | None = None,
+    make: Callable[..., OTLPSpanAdapterExporter] = OTLPSpanAdapterExporter,
 ) -> OTLPSpanAdapterExporter:
     """The exporter that a configuration asks for, with what its backend demands.
 
@@ -33,9 +34,10 @@ def otlp_exporter(
         endpoint, headers, protocol, append_path, insecure, trace_page: See `OTLPSpanAdapterExporter`.
         resource_attributes: Beside those of the configuration, which win.
         compression, tls, timeout: In place of the configuration's.
+        make: The exporter's class, or what makes one of a class below it.
         translation: From a span to its attributes in the backend's own words.
     """
-    return OTLPSpanAdapterExporter(
+    return make(
         endpoint=endpoint,
         headers=headers,
         protocol=protocol,

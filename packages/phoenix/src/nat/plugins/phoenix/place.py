@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nat.plugins.opentelemetry.credentials import FILE_PREFIX, HeaderSource, resolved
-from nat.plugins.opentelemetry.endpoints import TRACES_PATH, http_endpoint
+from nat.plugins.opentelemetry.endpoints import TRACES_PATH, http_endpoint, shown_url
 from nat.plugins.opentelemetry.environment import OtlpEnvironment, headers_in
 from nat.plugins.phoenix.register import PhoenixConfig
 
@@ -31,13 +31,22 @@ class Place:
         endpoint: Of OTLP.
         headers: Of each request.
         resource: What is said of the process; the project among it.
-        trace_page: Gives the URL of the page that shows a trace; `None`: it is not known where Phoenix's pages are.
+        web_url: Phoenix's web server; `None`: it is not known where that is.
     """
 
     endpoint: str
     headers: HeaderSource
     resource: Mapping[str, Any]
-    trace_page: Callable[[int, int], str] | None
+    web_url: str | None
+
+    @property
+    def trace_page(self) -> Callable[[int, int], str] | None:
+        """Gives the URL of the page that shows a trace."""
+        base = self.web_url
+        if base is None:
+            return None
+        shown = shown_url(base)
+        return lambda trace_id, _: f"{shown}/redirects/traces/{trace_id:032x}"
 
 
 def place_of(config: PhoenixConfig, environ: Mapping[str, str]) -> Place:
@@ -58,7 +67,7 @@ def place_of(config: PhoenixConfig, environ: Mapping[str, str]) -> Place:
         endpoint=endpoint,
         headers=_headers(config, environment),
         resource={**OtlpEnvironment(environ).resource_attributes, PROJECT_ATTRIBUTE: project or _DEFAULT_PROJECT},
-        trace_page=None if web_url is None else _trace_page(web_url),
+        web_url=None if web_url is None else http_endpoint(web_url).url.partition("?")[0].removesuffix(TRACES_PATH),
     )
 
 
@@ -92,8 +101,3 @@ def _environment_headers(environment: Mapping[str, str]) -> dict[str, str]:
     else:
         name = "OTEL_EXPORTER_OTLP_HEADERS"
     return {header.lower(): value for header, value in headers_in(name, environment.get(name, "")).items()}
-
-
-def _trace_page(web_url: str) -> Callable[[int, int], str]:
-    base = http_endpoint(web_url).shown.removesuffix(TRACES_PATH)
-    return lambda trace_id, _: f"{base}/redirects/traces/{trace_id:032x}"

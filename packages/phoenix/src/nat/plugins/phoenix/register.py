@@ -54,7 +54,7 @@ class PhoenixConfig(OtlpConfig, name="phoenix"):
     web_url: str | None = Field(
         default=None,
         min_length=1,
-        description="Where people open Phoenix, for the link to a run. Unset: the endpoint; one for gRPC gives no link.",
+        description="Phoenix's web server, for links to runs and for annotations. Unset: the endpoint, unless it is for gRPC.",
     )
 
     @field_validator("endpoint", "web_url")
@@ -74,11 +74,18 @@ class PhoenixConfig(OtlpConfig, name="phoenix"):
 async def phoenix_exporter(config: PhoenixConfig, builder: "Builder") -> "AsyncIterator[OTLPSpanAdapterExporter]":
     """Build the exporter from the settings and, where they are silent, the variables that Phoenix's own client reads."""
     import os
+    from functools import partial
 
     from nat.plugins.opentelemetry.preset import otlp_exporter
+    from nat.plugins.phoenix.annotations import Annotator
+    from nat.plugins.phoenix.phoenix_exporter import PhoenixExporter
     from nat.plugins.phoenix.place import place_of
 
     place = place_of(config, os.environ)
+    annotator = None
+    if place.web_url is not None:
+        tls = None if config.tls is None else config.tls.files()
+        annotator = Annotator(place.web_url, place.headers, tls=tls, proxy=config.proxy)
     yield otlp_exporter(
         config,
         endpoint=place.endpoint,
@@ -87,4 +94,5 @@ async def phoenix_exporter(config: PhoenixConfig, builder: "Builder") -> "AsyncI
         insecure=config.insecure,
         resource_attributes=place.resource,
         trace_page=place.trace_page,
+        make=partial(PhoenixExporter, annotator),
     )
