@@ -47,7 +47,7 @@ def uploaded_by_both(folder: Path) -> tuple[CatalystStandIn, CatalystStandIn]:
         ours.wait_for_documents(len(_RUNS))
     with catalyst_stand_in() as (theirs, url):
         subprocess.run(
-            [program("oracle-catalyst", "bin/python"), str(_CLIENT), url, ACCESS_KEY, SECRET_KEY, str(file)],
+            [program("oracle-catalyst", "bin/python"), "-P", str(_CLIENT), url, ACCESS_KEY, SECRET_KEY, str(file)],
             check=True,
             cwd=folder,
             env={**os.environ, "TMPDIR": str(folder)},

@@ -12,6 +12,7 @@ import email.policy
 import gzip
 import json
 import re
+import sqlite3
 import sys
 import threading
 import zlib
@@ -30,7 +31,10 @@ from weave.trace_server.external_to_internal_trace_server_adapter import (  # ty
     ExternalTraceServer,
     IdConverter,
 )
-from weave.trace_server.sqlite_trace_server import SqliteTraceServer  # type: ignore[import-not-found]
+from weave.trace_server.sqlite_trace_server import (  # type: ignore[import-not-found]
+    SqliteTraceServer,
+    get_conn_cursor,
+)
 
 _USER = "tester"
 _METHODS = {
@@ -91,11 +95,25 @@ class Ids(IdConverter):  # type: ignore[misc]  # untyped here
         return user_id
 
 
+class Store(SqliteTraceServer):  # type: ignore[misc]  # untyped here
+    """A call that comes again, since nobody has heard that it was taken, is taken: the store of W&B replaces the first.
+
+    (ReplacingMergeTree in `trace_server/migrations`; SQLite's refuses it, and leaves the database locked.)
+    """
+
+    def call_start(self, request: tsi.CallStartReq) -> tsi.CallStartRes:
+        try:
+            return super().call_start(request)
+        except sqlite3.IntegrityError:
+            get_conn_cursor(self.db_path)[0].rollback()
+            return tsi.CallStartRes(id=request.start.id, trace_id=request.start.trace_id)
+
+
 class Front:
     """Passes requests on to the trace server."""
 
     def __init__(self, database: str, key: str) -> None:
-        store = SqliteTraceServer(database)
+        store = Store(database)
         store.setup_tables()
         self._server = ExternalTraceServer(store, Ids())
         self._key = key
