@@ -69,6 +69,7 @@ class Participant:
 
 OURS = Participant("ours", "nat-telemetry, `step()`", "ours", None, ["nat-telemetry-core", "nat-telemetry-otlp"])
 PUSH = replace(OURS, key="push", title="nat-telemetry, `push_intermediate_step`", program="ours_push")
+DEFAULT = replace(OURS, key="default", title="nat-telemetry, `step()`, secrets redacted", program="ours_default")
 OTEL = Participant("otel", "opentelemetry-sdk", "otel_sdk", "peer-opentelemetry", ["opentelemetry-sdk"])
 RELAY = Participant("relay", "nemo-relay", "nemo_relay_runtime", "peer-nemo-relay", ["nemo-relay"])
 NAT = Participant(
@@ -80,7 +81,7 @@ CONVENTIONS = replace(
     OURS, key="conventions", title="nat-telemetry: otelcollector, langfuse, langsmith", program="ours_conventions"
 )
 NOTHING = Participant("nothing", "nobody", "nothing", None, [])
-_SHOWN = (OURS, PUSH, OTEL, RELAY, NAT, LOGFIRE, LANGFUSE)
+_SHOWN = (OURS, PUSH, DEFAULT, OTEL, RELAY, NAT, LOGFIRE, LANGFUSE)
 PARTICIPANTS = (*_SHOWN, CONVENTIONS, NOTHING)
 
 
@@ -137,7 +138,7 @@ def experiments(recorded: str | None) -> list[Experiment]:
         Experiment("flat", "flat", ("ours",), 100_000, more={"parts": 10}),
     ]
     if recorded is not None:
-        found.append(Experiment("recorded", "steady", ("ours", "otel"), 120, workload=recorded))
+        found.append(Experiment("recorded", "steady", ("ours", "default", "otel"), 120, workload=recorded))
     return found
 
 
@@ -279,7 +280,11 @@ def verdicts(results: Results) -> Iterator[Verdict]:
         ours, theirs = (results.median("recorded", who, "total_cpu_us") for who in ("ours", "otel"))
         yield _at_most("recorded runs: total CPU, to opentelemetry-sdk", ours / theirs, 0.5)
     for experiment, by_participant in results.samples.items():
-        lost = sum(sample["lost"] for who in ("ours", "push", "conventions") for sample in by_participant.get(who, []))
+        lost = sum(
+            sample["lost"]
+            for who in ("ours", "push", "default", "conventions")
+            for sample in by_participant.get(who, [])
+        )
         yield Verdict(f"{experiment}: spans lost {lost:,}", lost == 0)
 
 

@@ -1,7 +1,7 @@
 """nat-telemetry with exporters `otelcollector`, through `step()`."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 from measuring import Participant, main
 from workload import MODEL, PARAMETERS, PROVIDER, Node
@@ -11,9 +11,18 @@ from nat.plugins.opentelemetry.register import OtelCollectorConfig
 
 
 class Ours(Participant):
+    """Without redaction, which others do not do by default either.
+
+    Args:
+        redact: What is taken out of everything.
+    """
+
+    def __init__(self, redact: Literal["none", "secrets"] = "none") -> None:
+        self.redact = redact
+
     def start(self, endpoints: list[str], *, is_lossless: bool) -> None:
         configs = {f"exporter_{number}": OtelCollectorConfig(endpoint=url) for number, url in enumerate(endpoints)}
-        self.telemetry = Telemetry(configs, redact="none").start()  # the others have nothing of the kind
+        self.telemetry = Telemetry(configs, redact=self.redact).start()
 
     def play(self, run: Node) -> None:
         with self.telemetry.run(run.name, input=run.input) as current:

@@ -18,7 +18,7 @@ class OursInThreeConventions(Ours):
             "langsmith": LangsmithConfig(endpoint=last, api_key="ls"),
         }
         chosen = configs if self.chosen is None else {self.chosen: configs[self.chosen]}
-        self.telemetry = Telemetry(chosen).start()
+        self.telemetry = Telemetry(chosen, redact=self.redact).start()
 
 
 if __name__ == "__main__":
