@@ -1,6 +1,6 @@
 """Tests: one command for each tier.
 
-    uv run tools/test.py                 lint, types, import directions, namespace, tests: no product, five minutes
+    uv run tools/test.py                 lint, types, import directions, namespace, tests: no product
     uv run tools/test.py products        real servers and vendor clients
     uv run tools/test.py endurance       long outages, kills, millions of spans; --minutes says how long in all
 
