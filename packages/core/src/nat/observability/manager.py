@@ -761,6 +761,7 @@ class _Slot:
         self._exporter: BaseExporter | None = None
         self._start_failure: ExportFailure | None = None
         self._takes_steps: bool | None = None
+        self._refused_early = (0, 0)  # steps and spans, before it is known which of them it takes
         self._thread: LoopThread | None = None
         self._ended_thread: LoopThread | None = None
         self._owns_thread = _has_own_loop(entry)
@@ -808,6 +809,10 @@ class _Slot:
             self._refuse(step_count, span_count)
 
     def _refuse(self, step_count: int, span_count: int) -> None:
+        if self._takes_steps is None and self.state is ExporterState.STARTING:
+            steps, spans = self._refused_early
+            self._refused_early = steps + step_count, spans + span_count
+            return
         count = step_count if self._takes_steps else span_count
         if count:
             self._ledger.refuse(self._refuse_reason, count)
@@ -991,6 +996,11 @@ class _Slot:
             label = f"{entry.path} ({entry.registration.type_name})"
             yield ConfiguredProcessor(processor, label, entry.timeout_s)
 
+    def _refuse_early(self) -> None:
+        """Count what was refused while it was not known what it takes."""
+        early, self._refused_early = self._refused_early, (0, 0)
+        self._refuse(*early)
+
     def _opened(self, lane: Lane, takes_steps: bool) -> None:
         with self._lock:
             self._takes_steps = takes_steps
@@ -1001,6 +1011,7 @@ class _Slot:
                 self._offer(lane, drained)
             self._held.clear()
             self.state = ExporterState.RUNNING
+            self._refuse_early()
         lane.recover()
         self._changed()
         self._settle()
@@ -1030,6 +1041,7 @@ class _Slot:
             self._held.clear()
             if count:
                 self._ledger.refuse(self._refuse_reason, count)
+            self._refuse_early()
 
     async def _flush(self) -> None:
         await self._has_settled.wait()
