@@ -16,6 +16,7 @@ import pytest
 
 from nat.plugins.file.paths import rolled_paths
 from nat.plugins.file.writer import FileWriter, Rolling
+from tests.support.left_behind import LeftBehind
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -65,14 +66,13 @@ def test_a_new_file_is_for_its_owner_only_and_an_old_one_keeps_its_mode(tmp_path
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:
-    descriptors = Path("/proc/self/fd")
     writer = FileWriter(tmp_path / "a.jsonl", rolling=Rolling(max_file_size_bytes=50, max_files=3))
-    before = len(list(descriptors.iterdir()))
+    before = LeftBehind()
 
     for n in range(100):
         writer.write(lines(n, n))
 
-    assert len(list(descriptors.iterdir())) == before
+    before.assert_nothing()
 
 
 def test_overwrite_empties_once_per_process_and_path(tmp_path: Path) -> None:

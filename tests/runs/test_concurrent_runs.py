@@ -6,7 +6,6 @@ import threading
 import weakref
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 from nat.builder.builder import Builder
@@ -20,6 +19,7 @@ from nat.observability.exporter.base_exporter import IsolatedAttribute
 from nat.observability.exporter.raw_exporter import RawExporter
 from nat.observability.exporter.span_exporter import SpanExporter
 from nat.observability.processor.batching_processor import BatchingProcessor
+from tests.support.left_behind import LeftBehind
 
 RUNS = 200
 STEPS = 5
@@ -101,10 +101,6 @@ def expected_steps(number: int) -> list[str]:
     return [*steps, f"WORKFLOW_END run {number}"]
 
 
-def open_file_count() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
 def test_two_hundred_runs_through_three_exporters() -> None:
     """No span is in the wrong trace, batches are full, and nothing is left alive."""
     exporters: dict[str, Any] = {"single": Single(), "batches": Batches(), "steps": Steps()}
@@ -123,7 +119,7 @@ def test_two_hundred_runs_through_three_exporters() -> None:
         async with Telemetry(configs) as telemetry:
             await asyncio.gather(*(work(telemetry, number) for number in range(RUNS)))
 
-    threads, files = threading.active_count(), open_file_count()
+    before = LeftBehind()
     asyncio.run(main())
 
     span_count = RUNS * (2 * STEPS + 1)
@@ -142,8 +138,7 @@ def test_two_hundred_runs_through_three_exporters() -> None:
     gc.collect()
     assert [copy for reference in single.copies if (copy := reference()) is not None] == []
     assert len(single.copies) == RUNS
-    assert threading.active_count() == threads
-    assert open_file_count() == files
+    before.assert_nothing()
 
 
 def test_a_run_that_ends_beside_one_that_goes_on() -> None:
