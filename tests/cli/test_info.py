@@ -227,8 +227,10 @@ Every exporter entry also takes:
   enabled: true or false, default true. false leaves the entry out.
   required: true or false, default false. true: if the exporter cannot start, nothing does.
   processors: list of processors that its items pass first, each with _type; also under general.telemetry for all.
+  when: mapping. Only items that are all of it are exported; as of processor filter.
+  sample: number from 0 to 1, or a mapping as of processor sample. Which share of the runs is exported.
   redact: secrets, pii, none, or a mapping as of processor redact; default secrets. Also under general.telemetry for all.
-Reserved for later, an error for now: content, conventions, sample, when.
+Reserved for later, an error for now: content, conventions.
 
 Example:
   general:

@@ -103,7 +103,7 @@ def test_all_problems_are_told_at_once(write: WriteFile, monkeypatch: pytest.Mon
               three: {url: u}
               four: {_type: queue, url: u, api_key: hunter22, batch_size: 7, max_queue_size: 3}
               five: text
-              six: {_type: queue, url: u, api_key: k, required: maybe, sample: 0.5}
+              six: {_type: queue, url: u, api_key: k, required: maybe, sample: 2}
               six: {_type: queue, url: u, api_key: k}
             logging: {}
         llms: {}
@@ -177,15 +177,15 @@ def test_keys_of_the_toolkit_are_checked(write: WriteFile) -> None:
         "w.yaml",
         """\
         plugins: [exporters]
-        general: {telemetry: {tracing: {a: {_type: queue, url: u, api_key: k, required: maybe, sample: 0.5}}}}
+        general: {telemetry: {tracing: {a: {_type: queue, url: u, api_key: k, required: maybe, conventions: x}}}}
         """,
     )
 
     assert problems_of(file) == [
         "w.yaml:2:71: general.telemetry.tracing.a.required: expected true or false, got 'maybe'",
         (
-            "w.yaml:2:88: general.telemetry.tracing.a.sample: is reserved for the toolkit and not supported yet; remove it "
-            "(supported: enabled, required, delivery, processors, redact)"
+            "w.yaml:2:88: general.telemetry.tracing.a.conventions: is reserved for the toolkit and not supported yet; remove "
+            "it (supported: enabled, required, delivery, processors, redact, when, sample)"
         ),
     ]
 

@@ -31,6 +31,7 @@ from nat.runtime.document import Document, dotted
 from nat.runtime.entrypoint import CannotImportError, find_callable, import_code, put_on_path, split_entrypoint
 from nat.runtime.environment import check_environment
 from nat.runtime.interpolation import Interpolation, Path, interpolate
+from nat.runtime.short_forms import SHORT_FORMS
 
 if TYPE_CHECKING:
     from nat.observability.redaction.settings import RedactConfig
@@ -42,7 +43,14 @@ logger = logging.getLogger("nat.observability.configuration")
 Entrypoint = Literal["required", "optional", "unused", "if_needed"]
 
 _TRACING: Path = ("general", "telemetry", "tracing")
-_OWN_KEYS = ("enabled", "required", "delivery", "processors", "redact")  # those of RESERVED_KEYS that do something
+_OWN_KEYS = (
+    "enabled",
+    "required",
+    "delivery",
+    "processors",
+    "redact",
+    *SHORT_FORMS,
+)  # of RESERVED_KEYS, those with a meaning
 _AGENT_SECTIONS = frozenset(
     {"authentication", "embedders", "eval", "function_groups", "functions", "llms", "memory", "middleware",
      "object_stores", "optimizer", "retrievers", "ttc_strategies"}
@@ -306,7 +314,7 @@ class _Loading:
             )
         if delivery is not None and general is not None:
             delivery = delivery.over(general)
-        processors = self._read_processors(entry, path)
+        processors = [*self._read_short_forms(entry, path), *self._read_processors(entry, path)]
         redact = self._read_redact(entry, path)
         registration = self._resolve(entry, path, EXPORTER)
         if registration is None:
@@ -348,7 +356,20 @@ class _Loading:
         processors = [self._read_processor(item, (*path, index)) for index, item in enumerate(items)]
         return [processor for processor in processors if processor is not None]
 
-    def _read_processor(self, item: Any, path: Path) -> ProcessorEntry | None:
+    def _read_short_forms(self, entry: Mapping[str, Any], path: Path) -> list[ProcessorEntry]:
+        """Return the processors that keys of an exporter's entry stand for, in the order that they have."""
+        processors = []
+        for key, form in SHORT_FORMS.items():
+            value = entry.get(key)
+            if isinstance(value, dict) and value.get("_type", form.type) != form.type:
+                self._add((*path, key, "_type"), f"{key} is processor {form.type}; name others under processors:")
+            elif value is not None:
+                only = None if form.is_all_of(value) else form.setting
+                processors.append(self._read_processor(form.item(value), (*path, key), only))
+        return [processor for processor in processors if processor is not None]
+
+    def _read_processor(self, item: Any, path: Path, only: str | None = None) -> ProcessorEntry | None:
+        """Return what an item says; with `only`, it is the value of that setting which stands at the path."""
         if not isinstance(item, dict):
             self._add(path, f"expected a mapping with _type and the processor's settings, got {_shown(item)}")
             return None
@@ -359,7 +380,7 @@ class _Loading:
         registration = self._resolve(item, path, PROCESSOR)
         if registration is None:
             return None
-        config = self._validate(registration.config_type, item, path)
+        config = self._validate(registration.config_type, item, path, only)
         if not isinstance(config, TelemetryProcessorBaseConfig):
             return None
         return ProcessorEntry(config, registration, dotted(path), timeout_s)
@@ -383,9 +404,12 @@ class _Loading:
             return None
 
     def _validate(
-        self, config_type: type[ComponentBaseConfig], entry: dict[str, Any], path: Path
+        self, config_type: type[ComponentBaseConfig], entry: dict[str, Any], path: Path, only: str | None = None
     ) -> ComponentBaseConfig | None:
-        """Return the configuration object of an entry, without the keys that the toolkit takes itself."""
+        """Return the configuration object of an entry, without the keys that the toolkit takes itself.
+
+        With `only`, it is the value of that setting which stands at the path.
+        """
         settings = {
             key: value for key, value in entry.items() if key not in config_type.reserved_keys and key != "_type"
         }
@@ -394,8 +418,10 @@ class _Loading:
             config = config_type.model_validate(settings)
         except ValidationError as error:
             for line in error.errors(include_url=False):
-                if not line["loc"] or line["loc"][0] not in empty:
-                    self._add((*path, *line["loc"]), self._said(line, config_type, path))
+                place: Path = tuple(line["loc"])
+                if not place or place[0] not in empty:
+                    place = (*path, *(place[1:] if place[:1] == (only,) else place))
+                    self._add(place, self._said(line, config_type, place))
             return None
         return None if empty else config
 
@@ -421,13 +447,13 @@ class _Loading:
         )
 
     def _said(self, line: Any, config_type: type[ComponentBaseConfig], path: Path) -> str:
-        """Return one error of pydantic in our words."""
+        """Return one error of pydantic, of what stands at that path, in our words."""
         place: Path = tuple(line["loc"])
         if line["type"] == "missing":
             return f"is missing, expected {_about_field(config_type, place)}"
         is_secret = any(isinstance(part, str) and config_type.is_secret(part) for part in place)
         has_value = bool(place) and line["type"] not in ("extra_forbidden", "value_error", "assertion_error")
-        return self._in_our_words(line, (*path, *place), shows_value=has_value and not is_secret)
+        return self._in_our_words(line, path, shows_value=has_value and not is_secret)
 
     def _in_our_words(self, line: Any, path: Path, *, shows_value: bool = True) -> str:
         message = str(line["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -31,10 +31,17 @@ def _errors_alone(value: Any) -> Any:
     return {"errors": True} if value == "errors" else value
 
 
+def _not_a_flag(value: Any) -> Any:
+    """`sample: off` is a mistake, and not a share of 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"is {str(value).lower()}, expected a share from 0 to 1; leave it out to send all runs")
+    return value
+
+
 class SampleConfig(TelemetryProcessorBaseConfig, name="sample"):
     """Sends a share of the runs, each run whole, and those that failed, were slow or expensive, or came first."""
 
-    ratio: float = Field(
+    ratio: Annotated[float, BeforeValidator(_not_a_flag)] = Field(
         ge=0, le=1, description="Share of runs that are sent, the same ones in all processes.", examples=[0.1]
     )
     keep: Annotated[KeepConfig, BeforeValidator(_errors_alone)] = Field(
