@@ -59,7 +59,7 @@ class Workplace:
         exporters: Mapping[str, str | Mapping[str, Any]],
         delivery: Mapping[str, Any] | None = None,
         *,
-        plugins: Sequence[str] = ("./sender.py",),
+        plugins: Sequence[str] = ("sender",),
     ) -> None:
         """A workflow file with exporters: by name a URL, or the whole entry."""
         tracing = {

@@ -80,6 +80,60 @@ def test_workflow_file_is_read(write: WriteFile, monkeypatch: pytest.MonkeyPatch
     assert first.registration.type_name == "queue"
 
 
+def test_a_plugin_may_be_a_file_which_is_for_development(
+    write: WriteFile, plugin: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning for all files, whenever they are loaded; none for modules."""
+    write("one_file_exporter.py", plugin("one_file"))
+    write("parts/another_file.py", plugin("another_file"))
+    write("as_module.py", plugin("as_module"))
+    file = write(
+        "w.yaml",
+        """
+        plugins: [./one_file_exporter.py, as_module, parts/another_file.py]
+        general: {telemetry: {tracing: {a: {_type: one_file}, b: {_type: another_file}, c: {_type: as_module}}}}
+        """,
+    )
+
+    workflow = load_workflow(file)
+    again = load_workflow(file)
+
+    assert [entry.registration.type_name for entry in workflow.exporters] == ["one_file", "another_file", "as_module"]
+    assert [entry.registration for entry in again.exporters] == [entry.registration for entry in workflow.exporters]
+    expected = (
+        f"{file}: plugins: ./one_file_exporter.py, parts/another_file.py: a file is for development; "
+        "to share or deploy it, make a package of it (nat exporter new)"
+    )
+    assert [record.getMessage() for record in caplog.records] == [expected] * 2
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (
+            "class Exporter: ...\n",
+            (
+                "./plugin_q.py registers nothing, expected a function with @register_telemetry_exporter or "
+                "@register_telemetry_processor; add one, or take the file out of plugins"
+            ),
+        ),
+        (
+            "\ndef f(:\n",
+            "./plugin_q.py cannot be imported: SyntaxError: invalid syntax (plugin_q.py, line 2); correct it",
+        ),
+        (None, "there is no file 'plugin_q.py'; expected a path relative to the workflow file's folder"),
+    ],
+    ids=["registers nothing", "syntax error", "missing"],
+)
+def test_a_plugin_file_that_is_wrong_says_what_to_do(write: WriteFile, source: str | None, expected: str) -> None:
+    if source is not None:
+        write("plugin_q.py", source)
+
+    (problem,) = problems_of(write("w.yaml", "plugins: [./plugin_q.py]\n"))
+
+    assert problem.splitlines()[0] == f"w.yaml:1:11: plugins[0]: {expected}"
+
+
 def test_all_problems_are_told_at_once(write: WriteFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each with line, column and path, in the order of the file, and no secret in any."""
     monkeypatch.delenv("UNSET_KEY", raising=False)

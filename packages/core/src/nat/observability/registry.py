@@ -243,9 +243,14 @@ class _Metadata:
 
 
 class Registry:
-    """All types known to a process. Thread-safe; nothing is locked while a plugin is imported."""
+    """All types known to a process. Thread-safe; nothing is locked while a plugin is imported.
+
+    Attributes:
+        count: How often something was registered, again included.
+    """
 
     def __init__(self) -> None:
+        self.count = 0
         self._lock = new_rlock()
         self._claims: dict[str, dict[str, list[Registration]]] = {kind.name: {} for kind in KINDS}
         self._loaded: dict[EntryPointRef, _Loaded] = {}
@@ -262,6 +267,7 @@ class Registry:
         entry_point = _loading.get()
         registration = _registration(component, entry_point)
         with self._lock:
+            self.count += 1
             self._add(registration, is_loading=entry_point is not None)
         logger.debug("registered %s type %r: %s", registration.kind.noun, registration.type_name, registration.owner)
 

@@ -105,8 +105,8 @@ def _import_file(file: Path, code: str) -> ModuleType:
     if not file.is_file():
         others = sorted(found.stem for found in file.parent.glob("*.py"))
         meant = closest(file.stem, others)
-        hint = f"; did you mean '{meant}.py'?" if meant else ""
-        raise CannotImportError(f"there is no file {str(file)!r}{hint}")
+        hint = f"did you mean '{meant}.py'?" if meant else "expected a path relative to the workflow file's folder"
+        raise CannotImportError(f"there is no file {str(file)!r}; {hint}")
     main = sys.modules.get("__main__")
     if main is not None and _is_from(main, file):
         return main

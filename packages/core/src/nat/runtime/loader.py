@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
@@ -28,7 +29,14 @@ from nat.observability.registry import (
 )
 from nat.observability.status_file import resolve_status_directory
 from nat.runtime.document import Document, dotted
-from nat.runtime.entrypoint import CannotImportError, find_callable, import_code, put_on_path, split_entrypoint
+from nat.runtime.entrypoint import (
+    CannotImportError,
+    find_callable,
+    import_code,
+    is_file_name,
+    put_on_path,
+    split_entrypoint,
+)
 from nat.runtime.environment import check_environment
 from nat.runtime.interpolation import Interpolation, Path, interpolate
 from nat.runtime.short_forms import SHORT_FORMS
@@ -141,6 +149,7 @@ class _Loading:
         self._delivery: DeliveryConfig | None = None
         self._environment = Interpolation()
         self._postponed: str | None = None
+        self._plugin_files: list[str] = []
         self._ignored: set[Path] = set()  # where an unset variable does not matter, or is reported as a problem
 
     def load(self, overrides: Sequence[tuple[str, str]]) -> Workflow:
@@ -210,9 +219,23 @@ class _Loading:
                 )
                 continue
             try:
-                import_code(code, self._folder)
+                self._import_plugin(code, path)
             except CannotImportError as error:
                 self._add(path, str(error), error.details)
+
+    def _import_plugin(self, code: str, path: Path) -> None:
+        imported, registered = set(sys.modules), default_registry.count
+        module = import_code(code, self._folder)
+        if not is_file_name(code):
+            return
+        self._plugin_files.append(code)
+        is_new = module.__name__ not in imported
+        if is_new and default_registry.count == registered:
+            self._add(
+                path,
+                f"{code} registers nothing, expected a function with @{EXPORTER.decorator} or @{PROCESSOR.decorator}; "
+                "add one, or take the file out of plugins",
+            )
 
     def _read_workflow(self, sections: dict[str, Any]) -> tuple[str | None, str | None, Callable[..., Any] | None]:
         if "workflow" not in sections:
@@ -514,13 +537,18 @@ class _Loading:
         self._problems.append(self._document.problem(path, message, details))
 
     def _warn(self) -> None:
-        """Say which variables are not set, each with the places that wanted it."""
+        """Say which plugins are files, and which variables are not set, each with the places that wanted it."""
         places: dict[str, list[str]] = {}
         for place, names in self._environment.unset.items():
             if not self._is_ignored(place):
                 for name in dict.fromkeys(names):
                     places.setdefault(name, []).append(dotted(place))
         file = self._document.file
+        if self._plugin_files:
+            logger.warning(
+                "%s: plugins: %s: a file is for development; to share or deploy it, make a package of it "
+                "(nat exporter new)", file, ", ".join(self._plugin_files),
+            )  # fmt: skip
         for name, wanting in places.items():
             logger.warning(
                 "%s: %s: the environment variable %s is not set, an empty text is used; "
