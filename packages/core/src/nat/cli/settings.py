@@ -4,6 +4,7 @@ import enum
 import inspect
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -13,13 +14,14 @@ from pydantic_core import PydanticUndefined
 
 from nat.data_models.component_config import ComponentBaseConfig
 from nat.data_models.delivery import DeliveryConfig
+from nat.data_models.masking import is_secret_name
 from nat.data_models.telemetry_exporter import RESERVED_KEYS
 from nat.observability.component import EXPORTER
 from nat.observability.registry import PROCESSOR_TIMEOUT_S, Registration
 
-__all__ = ["describe_settings"]
+__all__ = ["EXPORTER_KEYS", "PROCESSOR_KEYS", "Setting", "describe_settings", "settings_of", "with_nested"]
 
-_EXPORTER_KEYS = {
+EXPORTER_KEYS = {
     "enabled": "true or false, default true. false leaves the entry out.",
     "required": "true or false, default false. true: if the exporter cannot start, nothing does.",
     "processors": "list of processors that its items pass first, each with _type; also under general.telemetry for all.",
@@ -28,7 +30,7 @@ _EXPORTER_KEYS = {
     "redact": "secrets, pii, none, or a mapping as of processor redact; default secrets. Also under general.telemetry for all.",
     "delivery": "how its items get to the backend; a mapping, also under general.telemetry for all.",
 }
-_PROCESSOR_KEYS = {
+PROCESSOR_KEYS = {
     "enabled": "true or false, default true. false leaves the entry out.",
     "timeout": f"number, more than 0, default {PROCESSOR_TIMEOUT_S:g}. Seconds for one item; then the item is dropped.",
 }
@@ -49,6 +51,25 @@ _PLAIN_TYPES: dict[Any, str] = {
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "multiple_of": "a multiple of"}
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of a configuration, in words.
+
+    Attributes:
+        key: As a workflow file writes it.
+        kind: What it takes, with its bounds.
+        default: What it is unless written, as YAML; None if it has to be.
+        meaning: What its author says of it.
+        annotation: The type that was declared.
+    """
+
+    key: str
+    kind: str
+    default: str | None
+    meaning: str
+    annotation: Any
+
+
 def describe_settings(registration: Registration) -> list[str]:
     """Lines that say what an exporter or processor does, what can be set, and how an entry looks."""
     config = registration.config_type
@@ -59,7 +80,7 @@ def describe_settings(registration: Registration) -> list[str]:
         f"From {package}{version}.",
         "",
         *(["Settings:"] if config.model_fields else ["It has no settings of its own."]),
-        *_indented(line for key, field in _fields(config) for line in _setting(config, key, field)),
+        *_indented(line for setting in settings_of(config) for line in _lines(setting)),
         "",
         *(_exporter_keys() if registration.kind is EXPORTER else _processor_keys()),
         "",
@@ -71,45 +92,73 @@ def describe_settings(registration: Registration) -> list[str]:
 def _exporter_keys() -> list[str]:
     return [
         "Every exporter entry also takes:",
-        *_indented(f"{key}: {meaning}" for key, meaning in _EXPORTER_KEYS.items()),
-        *_indented(_indented(_delivery_keys(DeliveryConfig))),
-        f"Reserved for later, an error for now: {', '.join(sorted(RESERVED_KEYS - _EXPORTER_KEYS.keys()))}.",
+        *_indented(f"{key}: {meaning}" for key, meaning in EXPORTER_KEYS.items()),
+        *_indented(_indented(_delivery_keys())),
+        f"Reserved for later, an error for now: {', '.join(sorted(RESERVED_KEYS - EXPORTER_KEYS.keys()))}.",
     ]
 
 
 def _processor_keys() -> list[str]:
     return [
         "Every processor entry also takes:",
-        *_indented(f"{key}: {meaning}" for key, meaning in _PROCESSOR_KEYS.items()),
+        *_indented(f"{key}: {meaning}" for key, meaning in PROCESSOR_KEYS.items()),
     ]
 
 
-def _fields(config: type[ComponentBaseConfig]) -> list[tuple[str, FieldInfo]]:
-    """The fields by the key that a workflow file writes: without a default, then its own, then those of its bases."""
-    own = inspect.get_annotations(config)
-    triples = zip(config.keys(), config.model_fields.items(), strict=True)
+def settings_of(config: type[BaseModel]) -> list[Setting]:
+    """The keys of a model: without a default, then its own, then those of its bases."""
+    return [
+        Setting(
+            key,
+            ", ".join([_type_text(field.annotation), *_bounds(field)]),
+            None if field.is_required() else _default_text(config, key, field),
+            " ".join((field.description or "").split()),
+            field.annotation,
+        )
+        for key, field in _fields(config)
+    ]
+
+
+def with_nested(settings: Iterable[Setting]) -> Iterator[Setting]:
+    """The settings, and behind one that is a mapping those in it: `tls.ca_file`, `fields[].path`."""
+    for setting in settings:
+        yield setting
+        for suffix, block in _blocks(setting.annotation):
+            for nested in with_nested(settings_of(block)):
+                yield replace(nested, key=f"{setting.key}{suffix}.{nested.key}")
+
+
+def _fields(config: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
+    own, keys = list(config.model_fields), list(config.model_fields)
+    if issubclass(config, ComponentBaseConfig):
+        own, keys = list(inspect.get_annotations(config)), config.keys()
+    triples = zip(keys, config.model_fields.items(), strict=True)
     ranked = sorted(triples, key=lambda triple: (not triple[1][1].is_required(), triple[1][0] not in own))
     return [(key, field) for key, (_, field) in ranked]
 
 
-def _setting(config: type[ComponentBaseConfig], key: str, field: FieldInfo) -> Iterator[str]:
-    parts = [_type_text(field.annotation), *_bounds(field)]
-    parts.append("required" if field.is_required() else f"default {_default_text(config, key, field)}")
-    yield f"{key}: {', '.join(parts)}"
-    if field.description:
-        yield f"    {' '.join(field.description.split())}"
+def _blocks(annotation: Any, suffix: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """The models that a setting may hold, each with `[]` if it is one of a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield suffix, annotation
+    origin = get_origin(annotation)
+    is_list = isinstance(origin, type) and issubclass(origin, Sequence)
+    for part in get_args(annotation):
+        yield from _blocks(part, f"{suffix}[]" if is_list else suffix)
 
 
-def _delivery_keys(block: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _lines(setting: Setting) -> Iterator[str]:
+    yield f"{setting.key}: {setting.kind}, {'required' if setting.default is None else f'default {setting.default}'}"
+    if setting.meaning:
+        yield f"    {setting.meaning}"
+
+
+def _delivery_keys() -> Iterator[str]:
     """One line for each key of the `delivery:` block, `retry.multiplier` for a nested one."""
-    for key, field in block.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _delivery_keys(field.annotation, f"{prefix}{key}.")
-            continue
-        parts = [_type_text(field.annotation), *_bounds(field)]
-        if field.default is not None:
-            parts.append(f"default {_yaml_text(field.default)}")
-        yield f"{prefix}{key}: {', '.join(parts)}. {field.description}"
+    for setting in with_nested(settings_of(DeliveryConfig)):
+        if not any(_blocks(setting.annotation)):
+            default = "" if setting.default == "null" else f", default {setting.default}"
+            yield f"{setting.key}: {setting.kind}{default}. {setting.meaning}"
 
 
 def _type_text(annotation: Any) -> str:
@@ -152,11 +201,12 @@ def _bounds(field: FieldInfo) -> Iterator[str]:
                 yield f"{words} {bound}"
 
 
-def _default_text(config: type[ComponentBaseConfig], key: str, field: FieldInfo) -> str:
+def _default_text(config: type[BaseModel], key: str, field: FieldInfo) -> str:
     default = _default(field)
     if default is PydanticUndefined:
         return "computed"
-    if default not in (None, "") and config.is_secret(key):
+    is_secret = config.is_secret(key) if issubclass(config, ComponentBaseConfig) else is_secret_name(key)
+    if default and is_secret:
         return "set, not shown"
     return _yaml_text(default)
 

@@ -34,15 +34,23 @@ class WhenConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
 
-    kind: _Kinds | None = None
-    name: _Patterns | None = None
-    tag: _Patterns | None = None
-    workflow: _Patterns | None = None
-    tenant: _Patterns | None = None
-    status: Literal["ok", "error"] | None = None
-    min_duration_s: float | None = Field(default=None, ge=0)
-    max_duration_s: float | None = Field(default=None, ge=0)
-    attribute: dict[str, _Patterns] = Field(default_factory=dict)
+    kind: _Kinds | None = Field(default=None, description="Its span kind is one of these.")
+    name: _Patterns | None = Field(default=None, description="Its name matches one of these patterns.")
+    tag: _Patterns | None = Field(default=None, description="One of its tags, or of its run's, does.")
+    workflow: _Patterns | None = Field(default=None, description="The name of its run does.")
+    tenant: _Patterns | None = Field(default=None, description="`tenant` in the metadata of its run does.")
+    status: Literal["ok", "error"] | None = Field(
+        default=None, description="It has failed, or has not; finished spans only."
+    )
+    min_duration_s: float | None = Field(
+        default=None, ge=0, description="It took at least so long; finished spans only."
+    )
+    max_duration_s: float | None = Field(
+        default=None, ge=0, description="It took at most so long; finished spans only."
+    )
+    attribute: dict[str, _Patterns] = Field(
+        default_factory=dict, description="It has these attributes (a step: metadata), each with one of these patterns."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "WhenConfig":

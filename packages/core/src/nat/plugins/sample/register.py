@@ -20,11 +20,17 @@ class KeepConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
 
-    errors: bool = False
-    min_duration_s: float | None = Field(default=None, gt=0)
-    min_tokens: int | None = Field(default=None, gt=0)
-    min_cost: float | None = Field(default=None, gt=0)
-    first_per_minute: int = Field(default=0, ge=0)
+    errors: bool = Field(default=False, description="Runs in which something failed.")
+    min_duration_s: float | None = Field(default=None, gt=0, description="Runs that took at least so long.")
+    min_tokens: int | None = Field(default=None, gt=0, description="Runs with at least so many tokens in all.")
+    min_cost: float | None = Field(
+        default=None,
+        gt=0,
+        description="Runs whose spans' llm.cost.total adds up to so much or more; for exporters of spans only.",
+    )
+    first_per_minute: int = Field(
+        default=0, ge=0, description="So many first runs of each minute, for each process and exporter."
+    )
 
 
 def _errors_alone(value: Any) -> Any:

@@ -1,0 +1,92 @@
+"""Every key of every exporter, processor and delivery setting is documented, with no key that there is not."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from nat.data_models.delivery import DeliveryConfig
+from nat.data_models.telemetry_exporter import RESERVED_KEYS
+from nat.observability.component import EXPORTER, PROCESSOR, ComponentKind
+from nat.observability.registry import resolve
+from tests.docs import markdown
+from tools import settings_page
+
+_PAGE = markdown.ROOT / "docs/reference/settings.md"
+_WORKFLOW_FILE = markdown.ROOT / "docs/reference/configuration.md"
+_OURS = [(kind, type_name) for kind in (EXPORTER, PROCESSOR) for type_name in kind.own]
+
+
+def section(heading: str) -> str:
+    """What stands under a heading of the page, up to the next."""
+    return re.split(r"^#+ ", _PAGE.read_text("utf-8").partition(f"# {heading}\n")[2], flags=re.MULTILINE)[0]
+
+
+def keys_in(table: str) -> list[str]:
+    return re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+
+
+def test_the_page_is_what_the_classes_say() -> None:
+    assert settings_page.main(["--check"]) == 0, "run: uv run tools/settings_page.py"
+
+
+@pytest.mark.parametrize(("kind", "type_name"), _OURS, ids=[type_name for _, type_name in _OURS])
+def test_every_key_of_a_type_is_on_the_page(kind: ComponentKind, type_name: str) -> None:
+    """With those of nested mappings, as pydantic's own schema has them, each once."""
+    config = resolve(type_name, kind).config_type
+
+    listed = keys_in(section(type_name))
+
+    assert sorted(listed) == sorted(_keys(config))
+
+
+def test_every_setting_says_what_it_means() -> None:
+    """No row has an empty cell."""
+    bare = [line for line in _PAGE.read_text("utf-8").splitlines() if re.search(r"\|\s*\|$|\| \|", line)]
+
+    assert bare == []
+
+
+def test_every_key_of_delivery_is_on_both_pages() -> None:
+    """The page of all settings has them as declared, that of the workflow file without the mappings around them."""
+    declared = list(_keys(DeliveryConfig))
+    mappings = {key.rpartition(".")[0] for key in declared} - {""}
+    described = _WORKFLOW_FILE.read_text("utf-8").partition("## Delivery\n")[2].partition("\n## ")[0]
+
+    assert sorted(keys_in(section("Delivery"))) == sorted(declared)
+    assert sorted(keys_in(described)) == sorted(set(declared) - mappings)
+
+
+def test_every_key_of_an_entry_is_on_both_pages() -> None:
+    """Those that the toolkit takes itself; the page of the workflow file also names those that are reserved."""
+    described = _WORKFLOW_FILE.read_text("utf-8").partition("## Keys\n")[2].partition("\n## ")[0]
+    here, reserved = described.partition("reserved")[::2]
+    in_table = {key.removeprefix("….NAME.") for key in keys_in(here) if key.startswith("….NAME.")} - {"_type", "…"}
+    listed = set(keys_in(section("Every exporter's entry")))
+
+    assert in_table == listed
+    assert RESERVED_KEYS - listed == set(re.findall(r"`(\w+)`", here.rpartition("\n\n")[2] if reserved else ""))
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    """The keys of a model by its JSON schema, `tls.ca_file` and `fields[].path` for nested ones."""
+    schema = model.model_json_schema()
+    yield from _keys_of(schema, schema.get("$defs", {}), "")
+
+
+def _keys_of(schema: dict[str, Any], definitions: dict[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in schema.get("properties", {}).items():
+        yield f"{prefix}{key}"
+        for suffix, nested in _mappings_in(value, definitions):
+            yield from _keys_of(nested, definitions, f"{prefix}{key}{suffix}.")
+
+
+def _mappings_in(schema: dict[str, Any], definitions: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    if "$ref" in schema:
+        yield "", definitions[schema["$ref"].rpartition("/")[2]]
+    for choice in (*schema.get("anyOf", ()), *schema.get("allOf", ())):
+        yield from _mappings_in(choice, definitions)
+    if isinstance(items := schema.get("items"), dict):
+        yield from ((f"[]{suffix}", nested) for suffix, nested in _mappings_in(items, definitions))
