@@ -18,7 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/reference/settings.md"
 
 _BACKENDS = ROOT / "docs/backends"
-_GUIDES = {"filter": "sampling", "sample": "sampling", "redact": "privacy", "enrich": "enrich", "route": "route"}
+_GUIDES = {
+    "content": "privacy",
+    "filter": "sampling",
+    "sample": "sampling",
+    "redact": "privacy",
+    "enrich": "enrich",
+    "route": "route",
+}
 _HEAD = """\
 # Every setting
 

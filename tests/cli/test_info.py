@@ -230,7 +230,8 @@ Every exporter entry also takes:
   when: mapping. Only items that are all of it are exported; as of processor filter.
   sample: number from 0 to 1, or a mapping as of processor sample. Which share of the runs is exported.
   redact: secrets, pii, none, or a mapping as of processor redact; default secrets. Also under general.telemetry for all.
-Reserved for later, an error for now: content, conventions.
+  content: full, truncate:N, metadata, none, or a mapping as of processor content. Also under general.telemetry for all.
+Reserved for later, an error for now: conventions.
 
 Example:
   general:

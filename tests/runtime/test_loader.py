@@ -239,7 +239,7 @@ def test_keys_of_the_toolkit_are_checked(write: WriteFile) -> None:
         "w.yaml:2:71: general.telemetry.tracing.a.required: expected true or false, got 'maybe'",
         (
             "w.yaml:2:88: general.telemetry.tracing.a.conventions: is reserved for the toolkit and not supported yet; remove "
-            "it (supported: enabled, required, delivery, processors, redact, when, sample)"
+            "it (supported: enabled, required, delivery, processors, redact, when, sample, content)"
         ),
     ]
 

@@ -28,6 +28,7 @@ EXPORTER_KEYS = {
     "when": "mapping. Only items that are all of it are exported; as of processor filter.",
     "sample": "number from 0 to 1, or a mapping as of processor sample. Which share of the runs is exported.",
     "redact": "secrets, pii, none, or a mapping as of processor redact; default secrets. Also under general.telemetry for all.",
+    "content": "full, truncate:N, metadata, none, or a mapping as of processor content. Also under general.telemetry for all.",
     "delivery": "how its items get to the backend; a mapping, also under general.telemetry for all.",
 }
 PROCESSOR_KEYS = {

@@ -99,6 +99,12 @@ class SpanAttributes(StrEnum):
     NAT_INCOMPLETE = "nat.span.incomplete"
     NAT_ABANDONED = "nat.generator.abandoned"
     NAT_DOCTOR = "nat.doctor"
+    NAT_CONTENT_INPUT_CHARS = "nat.content.input_chars"
+    NAT_CONTENT_OUTPUT_CHARS = "nat.content.output_chars"
+    NAT_CONTENT_CUT_CHARS = "nat.content.cut_chars"
+    NAT_CONTENT_CUT_ATTRIBUTES = "nat.content.cut_attributes"
+    NAT_CONTENT_OFFLOADED = "nat.content.offloaded"
+    NAT_CONTENT_LOST_PARTS = "nat.content.lost_parts"
 
 
 class SpanStatusCode(StrEnum):

@@ -208,6 +208,9 @@ PROCESSOR = ComponentKind(
     expected="an instance of a subclass of Processor",
     is_one=_is_processor,
     own=_by_type(
+        OwnType(
+            "content", "nat-telemetry-core", None, "Says how much content goes on, and stores large parts elsewhere"
+        ),
         OwnType("filter", "nat-telemetry-core", None, "Drops spans or steps, or keeps only these"),
         OwnType("redact", "nat-telemetry-core", None, "Takes secrets and personal data out"),
         OwnType("sample", "nat-telemetry-core", None, "Sends a share of the runs, each run whole"),

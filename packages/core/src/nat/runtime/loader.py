@@ -39,7 +39,7 @@ from nat.runtime.entrypoint import (
 )
 from nat.runtime.environment import check_environment
 from nat.runtime.interpolation import Interpolation, Path, interpolate
-from nat.runtime.short_forms import SHORT_FORMS
+from nat.runtime.short_forms import CONTENT, SHORT_FORMS, ShortForm
 
 if TYPE_CHECKING:
     from nat.observability.redaction.settings import RedactConfig
@@ -58,6 +58,7 @@ _OWN_KEYS = (
     "processors",
     "redact",
     *SHORT_FORMS,
+    "content",
 )  # of RESERVED_KEYS, those with a meaning
 _AGENT_SECTIONS = frozenset(
     {"authentication", "embedders", "eval", "function_groups", "functions", "llms", "memory", "middleware",
@@ -193,7 +194,7 @@ class _Loading:
 
     def _read_telemetry(self, sections: Mapping[str, Any]) -> dict[str, Any]:
         general = self._mapping(sections.get("general"), _TRACING[:1], ("telemetry",))
-        known = ("tracing", "delivery", "processors", "redact", "status_directory")
+        known = ("tracing", "delivery", "processors", "redact", "content", "status_directory")
         return self._mapping(general.get("telemetry"), _TRACING[:2], known, _about_telemetry)
 
     def _read_status_directory(self, telemetry: Mapping[str, Any]) -> FilePath | None:
@@ -282,11 +283,15 @@ class _Loading:
         general_delivery = self._delivery = self._read_delivery(telemetry, _TRACING[:2])
         general_processors = self._read_processors(telemetry, _TRACING[:2])
         general_redact = self._read_redact(telemetry, _TRACING[:2])
+        general_content = self._read_short_form(telemetry, (*_TRACING[:2], "content"), CONTENT)
         tracing = telemetry.get("tracing")
         if tracing is not None and not isinstance(tracing, dict):
             self._add(_TRACING, f"expected a mapping of names to exporters, got {_shown(tracing)}")
             return []
-        entries = [self._read_exporter(name, entry, general_delivery) for name, entry in (tracing or {}).items()]
+        entries = [
+            self._read_exporter(name, entry, general_delivery, general_content)
+            for name, entry in (tracing or {}).items()
+        ]
         return [
             replace(entry, processors=(*general_processors, *entry.processors), redact=entry.redact or general_redact)
             for entry in entries
@@ -314,7 +319,9 @@ class _Loading:
                 self._add((*path, *place), said)
             return None
 
-    def _read_exporter(self, name: str, entry: Any, general: DeliveryConfig | None) -> ExporterEntry | None:
+    def _read_exporter(
+        self, name: str, entry: Any, general: DeliveryConfig | None, general_content: ProcessorEntry | None
+    ) -> ExporterEntry | None:
         path = (*_TRACING, name)
         if not isinstance(entry, dict):
             self._add(path, f"expected a mapping with _type and the exporter's settings, got {_shown(entry)}")
@@ -339,6 +346,10 @@ class _Loading:
             delivery = delivery.over(general)
         processors = [*self._read_short_forms(entry, path), *self._read_processors(entry, path)]
         redact = self._read_redact(entry, path)
+        own_content = self._read_short_form(entry, (*path, "content"), CONTENT)
+        content = general_content if entry.get("content") is None else own_content
+        if content is not None:
+            processors.append(content)  # behind all others: they see what there is
         registration = self._resolve(entry, path, EXPORTER)
         if registration is None:
             return None
@@ -381,15 +392,20 @@ class _Loading:
 
     def _read_short_forms(self, entry: Mapping[str, Any], path: Path) -> list[ProcessorEntry]:
         """Return the processors that keys of an exporter's entry stand for, in the order that they have."""
-        processors = []
-        for key, form in SHORT_FORMS.items():
-            value = entry.get(key)
-            if isinstance(value, dict) and value.get("_type", form.type) != form.type:
-                self._add((*path, key, "_type"), f"{key} is processor {form.type}; name others under processors:")
-            elif value is not None:
-                only = None if form.is_all_of(value) else form.setting
-                processors.append(self._read_processor(form.item(value), (*path, key), only))
+        processors = [self._read_short_form(entry, (*path, key), form) for key, form in SHORT_FORMS.items()]
         return [processor for processor in processors if processor is not None]
+
+    def _read_short_form(self, section: Mapping[str, Any], path: Path, form: ShortForm) -> ProcessorEntry | None:
+        """Return the processor that a key stands for."""
+        key = path[-1]
+        value = section.get(str(key))
+        if isinstance(value, dict) and value.get("_type", form.type) != form.type:
+            self._add((*path, "_type"), f"{key} is processor {form.type}; name others under processors:")
+            return None
+        if value is None:
+            return None
+        only = None if form.is_all_of(value) else form.setting
+        return self._read_processor(form.item(value), path, only)
 
     def _read_processor(self, item: Any, path: Path, only: str | None = None) -> ProcessorEntry | None:
         """Return what an item says; with `only`, it is the value of that setting which stands at the path."""

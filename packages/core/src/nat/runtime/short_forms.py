@@ -1,10 +1,10 @@
-"""Short forms: keys of an exporter's entry that each stand for one processor, before those of its list."""
+"""Short forms: keys of an exporter's entry that each stand for one processor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["SHORT_FORMS", "ShortForm"]
+__all__ = ["CONTENT", "SHORT_FORMS", "ShortForm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +37,7 @@ SHORT_FORMS = {
     "when": ShortForm("filter", "when", fixed={"action": "keep"}),
     "sample": ShortForm("sample", "ratio", takes_settings=True),
 }
-"""By key, in the order in which items pass them."""
+"""By key, in the order in which items pass them, before the processors of the list."""
+
+CONTENT = ShortForm("content", "mode", takes_settings=True)
+"""What `content` stands for: behind all others, which see what there is; for all exporters, too."""

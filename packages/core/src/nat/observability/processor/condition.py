@@ -10,6 +10,7 @@ from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.span import Span, SpanStatusCode
 from nat.data_models.span_names import SpanKind
 from nat.observability.events import Run
+from nat.observability.processor.step_metadata import metadata_of
 from nat.observability.snapshot import encode, restore
 from nat.observability.spans import conventions as names
 
@@ -67,7 +68,7 @@ class Condition:
         )
 
     def _has_attributes(self, item: Span | IntermediateStep) -> bool:
-        values = item.attributes if isinstance(item, Span) else _metadata_of(item)
+        values = item.attributes if isinstance(item, Span) else metadata_of(item)
         return all(key in values and globs.match(_text_of(values[key])) for key, globs in self.attributes.items())
 
     def _is_outcome(self, span: Span) -> bool:
@@ -94,13 +95,6 @@ def _tenant_of(run: Run | None) -> str | None:
     metadata = None if run is None else restore(run.metadata)
     tenant = metadata.get("tenant") if isinstance(metadata, dict) else None
     return None if tenant is None else _text_of(tenant)
-
-
-def _metadata_of(item: IntermediateStep) -> Mapping[str, Any]:
-    metadata = item.metadata
-    if metadata is None or isinstance(metadata, dict):
-        return metadata or {}
-    return {**metadata.__dict__, **(metadata.model_extra or {})}
 
 
 def _text_of(value: Any) -> str:

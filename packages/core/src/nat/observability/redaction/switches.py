@@ -14,6 +14,7 @@ from typing import Any
 from nat.data_models.step_types import IntermediateStepCategory
 from nat.observability.events import CapturedStep
 from nat.observability.snapshot import Snapshot, encode, restore
+from nat.observability.spans.content import INPUT_ATTRIBUTES, INPUT_FIELDS, OUTPUT_ATTRIBUTES, OUTPUT_FIELDS
 
 __all__ = ["HIDDEN", "Switches"]
 
@@ -25,17 +26,6 @@ _IMAGE_LENGTH = "OPENINFERENCE_BASE64_IMAGE_MAX_LENGTH"
 _IMAGE_CHARS = 32_000
 
 _Category = IntermediateStepCategory
-_OF_INPUTS = ("chat_inputs", "tool_inputs", "span_inputs", "tools_schema", "query", "documents", "prompts")
-_OF_OUTPUTS = ("chat_responses", "tool_outputs", "span_outputs", "choices")
-_INPUT_ATTRIBUTES = (
-    "input.", "llm.input_messages.", "llm.prompts", "llm.tools", "tool.parameters", "embedding.", "reranker.query",
-    "reranker.input_documents.", "gen_ai.input.messages", "gen_ai.system_instructions", "gen_ai.tool.definitions",
-    "gen_ai.tool.call.arguments", "gen_ai.prompt",
-)  # fmt: skip
-_OUTPUT_ATTRIBUTES = (
-    "output.", "llm.output_messages.", "llm.choices", "retrieval.documents.", "reranker.output_documents.",
-    "gen_ai.output.messages", "gen_ai.tool.call.result", "gen_ai.retrieval.documents", "gen_ai.completion",
-)  # fmt: skip
 _IMAGE_TYPES = ("image", "image_url", "input_image")
 _TEXT_KEYS = ("content", "text", "arguments", "input")
 _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
@@ -117,9 +107,9 @@ class Switches:
     def _metadata(self, metadata: Snapshot, *, is_llm: bool) -> Snapshot:
         names: list[str] = []
         if self.inputs or self.input_messages or self.input_text:
-            names += _OF_INPUTS
+            names += INPUT_FIELDS
         if self.outputs or self.output_messages or self.output_text:
-            names += _OF_OUTPUTS
+            names += OUTPUT_FIELDS
         if self.llm_tools:
             names += ["tools_schema", "tools"]
         if self.llm_invocation_parameters:
@@ -131,9 +121,9 @@ class Switches:
     def _attributes(self, attributes: Snapshot) -> Snapshot:
         prefixes: list[str] = []
         if self.inputs:
-            prefixes += _INPUT_ATTRIBUTES
+            prefixes += INPUT_ATTRIBUTES
         if self.outputs:
-            prefixes += _OUTPUT_ATTRIBUTES
+            prefixes += OUTPUT_ATTRIBUTES
         if self.input_messages or self.input_text:
             prefixes += ["llm.input_messages.", "gen_ai.input.messages"]
         if self.output_messages or self.output_text:

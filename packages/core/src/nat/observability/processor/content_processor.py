@@ -1,0 +1,196 @@
+"""Content as a processor: how much of what was said in a span or step goes on."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from nat.data_models.intermediate_step import IntermediateStep, StreamEventData
+from nat.data_models.span import Span, SpanEvent, SpanStatus
+from nat.data_models.span_names import SpanAttributes
+from nat.observability.processor.cutting import cut_value
+from nat.observability.processor.processor import Processor
+from nat.observability.processor.step_metadata import metadata_of, with_contents
+from nat.observability.snapshot import encode, restore, snapshot, text
+from nat.observability.spans import conventions as names
+from nat.observability.spans.content import describes_content, is_content, is_content_field, is_content_of_event
+
+__all__ = ["ContentMode", "ContentProcessor"]
+
+_MIME_TYPES = {names.INPUT_VALUE: names.INPUT_MIME_TYPE, names.OUTPUT_VALUE: names.OUTPUT_MIME_TYPE}
+_ERROR, _EVALUATIONS, _EXPLANATION = "error", "evaluations", "explanation"
+_REMOVED: Any = object()
+
+
+class ContentMode(NamedTuple):
+    """How much of content goes on: all, texts up to `max_chars` code points, what is said about it, or nothing."""
+
+    name: Literal["full", "truncate", "metadata", "none"]
+    max_chars: int = 0
+
+    @classmethod
+    def of(cls, text: str) -> "ContentMode":
+        """What `full`, `truncate:N`, `metadata` or `none` says.
+
+        Raises:
+            ValueError: It is none of them.
+        """
+        if text in ("full", "metadata", "none"):
+            return cls(text)  # type: ignore[arg-type]  # one of the literals
+        match = re.fullmatch(r"truncate:([1-9]\d{0,11})", text)
+        if match is None:
+            raise ValueError(f"is {text!r}, expected full, truncate:N with a number of characters, metadata or none")
+        return cls("truncate", int(match[1]))
+
+
+class ContentProcessor(Processor[Span | IntermediateStep, Span | IntermediateStep]):
+    """Passes on items with as much of their content as a mode says; what has been cut, or how long it was, is said in them.
+
+    Args:
+        mode: How much.
+    """
+
+    def __init__(self, mode: ContentMode) -> None:
+        self._mode = mode
+
+    async def process(self, item: Span | IntermediateStep) -> Span | IntermediateStep:
+        """The item, or a copy with less in it."""
+        if self._mode.name == "full":
+            return item
+        change = _Change(self._mode)
+        return _changed_span(item, change) if isinstance(item, Span) else _changed_step(item, change)
+
+
+class _Change:
+    """What becomes of the content of one item, and what there is to say about that."""
+
+    def __init__(self, mode: ContentMode) -> None:
+        self._mode = mode
+        self._cut_chars = 0
+        self._cut: list[str] = []
+        self._lengths: dict[str, int] = {}
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Attributes, or fields of the metadata, to add."""
+        notes: dict[str, Any] = dict(self._lengths)
+        if self._cut:
+            notes[SpanAttributes.NAT_CONTENT_CUT_CHARS.value] = self._cut_chars
+            notes[SpanAttributes.NAT_CONTENT_CUT_ATTRIBUTES.value] = self._cut
+        return notes
+
+    def measure(self, given: Any, made: Any) -> None:
+        """Take note of how much went in and came out, if nothing else of it is shown."""
+        if self._mode.name == "metadata":
+            lengths = {
+                SpanAttributes.NAT_CONTENT_INPUT_CHARS.value: given,
+                SpanAttributes.NAT_CONTENT_OUTPUT_CHARS.value: made,
+            }
+            self._lengths = {key: _length(value) for key, value in lengths.items() if value is not None}
+
+    def apply(self, key: str, value: Any, *, is_about: bool = False) -> Any:
+        """What stands in place of a value that is content, or says something about some; `_REMOVED`: nothing."""
+        if value is None or (is_about and self._mode.name != "none"):
+            return value
+        if self._mode.name != "truncate":
+            return _REMOVED
+        shorter = cut_value(value, self._mode.max_chars)
+        if shorter is not value:
+            self._cut_chars += _length(value) - _length(shorter)
+            self._cut.append(key)
+        return shorter
+
+    def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Metadata of a step or span."""
+        changed = _each(fields, lambda key, value: self.apply(key, value) if is_content_field(key) else value)
+        if fields.get(_ERROR) and _ERROR not in changed:  # that it failed is no content
+            changed[_ERROR] = fields.get("error_type") or "_OTHER"
+        evaluations = changed.get(_EVALUATIONS)
+        if type(evaluations) is list:
+            new = [self._evaluation(one) if type(one) is dict else one for one in evaluations]
+            if any(after is not before for after, before in zip(new, evaluations, strict=True)):
+                changed = {**changed, _EVALUATIONS: new}
+        return changed
+
+    def _evaluation(self, evaluation: dict[str, Any]) -> dict[str, Any]:
+        return _each(evaluation, lambda key, value: self.apply(key, value) if key == _EXPLANATION else value)
+
+
+def _changed_span(span: Span, change: _Change) -> Span:
+    given = span.attributes
+    change.measure(given.get(names.INPUT_VALUE), given.get(names.OUTPUT_VALUE))
+    attributes = _each(given, lambda key, value: _attribute(key, value, change))
+    for key, mime_type_key in _MIME_TYPES.items():
+        value = attributes.get(key)
+        is_json = attributes.get(mime_type_key) == names.JSON
+        if is_json and value is not given.get(key) and type(value) is str and not _is_json(value):
+            attributes = {**attributes, mime_type_key: names.TEXT}
+    events = [_changed_event(event, change) for event in span.events]
+    message = change.apply("status.message", span.status.message)
+    status = SpanStatus.model_construct(code=span.status.code, message=None if message is _REMOVED else message)
+    return span.model_copy(update={"attributes": {**attributes, **change.notes}, "events": events, "status": status})
+
+
+def _attribute(key: str, value: Any, change: _Change) -> Any:
+    if key == names.METADATA and type(value) is str:
+        fields = _object(value)
+        if fields is None:
+            return value
+        changed = change.fields(fields)
+        return value if changed is fields else encode(changed).decode() if changed else _REMOVED
+    if not is_content(key):
+        return value
+    return change.apply(key, value, is_about=describes_content(key))
+
+
+def _changed_event(event: SpanEvent, change: _Change) -> SpanEvent:
+    def changed(key: str, value: Any) -> Any:
+        if not is_content_of_event(key):
+            return value
+        return change.apply(key, value, is_about=describes_content(key))
+
+    attributes = _each(event.attributes, changed)
+    return event if attributes is event.attributes else event.model_copy(update={"attributes": attributes})
+
+
+def _changed_step(step: IntermediateStep, change: _Change) -> IntermediateStep:
+    data = step.data
+    if data is not None:
+        change.measure(data.input, data.output)
+        fields = {**data.__dict__, **(data.model_extra or {})}
+        changed = _each(fields, lambda key, value: change.apply(f"data.{key}", value))
+        if changed is not fields:
+            data = StreamEventData.model_construct(**changed) if changed.keys() - _empty(changed) else None
+    metadata = change.fields(metadata_of(step))
+    return with_contents(step, {**metadata, **change.notes}, data)
+
+
+def _empty(fields: dict[str, Any]) -> set[str]:
+    return {key for key, value in fields.items() if value is None}
+
+
+def _each(fields: dict[str, Any], change: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """The fields, each changed, without what is removed; themselves if nothing changes."""
+    changed = {key: change(key, value) for key, value in fields.items()}
+    if all(new is fields[key] for key, new in changed.items()):
+        return fields
+    return {key: value for key, value in changed.items() if value is not _REMOVED}
+
+
+def _object(value: str) -> dict[str, Any] | None:
+    try:
+        fields = restore(value.encode("utf-8", "replace"))
+    except ValueError:
+        return None
+    return fields if type(fields) is dict else None
+
+
+def _is_json(value: str) -> bool:
+    try:
+        restore(value.encode("utf-8", "replace"))
+    except ValueError:
+        return False
+    return True
+
+
+def _length(value: Any) -> int:
+    return len(text(snapshot(value))[0])
