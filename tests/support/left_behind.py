@@ -25,7 +25,8 @@ class LeftBehind:
         """Wait until the threads that came have left, and the files that were opened are closed."""
         with suppress(AssertionError):
             wait_for(lambda: not self.threads() and not self.files(), timeout_s)
-        assert (self.threads(), self.files()) == ([], [])
+        left = [*self.threads(), *self.files()]
+        assert left == [], left
 
     def threads(self) -> list[str]:
         """Names of those that have come."""
