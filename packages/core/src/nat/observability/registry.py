@@ -9,17 +9,15 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib.metadata import distributions
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nat.data_models.component_config import ComponentBaseConfig
-from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.suggestion import closest
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
@@ -33,10 +31,12 @@ from nat.observability.component import (
     RegisteredComponent,
     registering,
 )
+from nat.utils import installed
 from nat.utils.forking import new_rlock
 
 if TYPE_CHECKING:
     from nat.builder.builder import Builder
+    from nat.data_models.delivery import DeliveryConfig
     from nat.observability.exporter.base_exporter import BaseExporter
     from nat.observability.processor.processor import Processor
     from nat.observability.redaction.settings import RedactConfig, RedactProfile
@@ -182,7 +182,7 @@ class ExporterEntry:
     config: TelemetryExporterBaseConfig
     registration: Registration
     required: bool = False
-    delivery: DeliveryConfig | None = None
+    delivery: "DeliveryConfig | None" = None
     processors: tuple[ProcessorEntry, ...] = ()
     redact: "RedactConfig | None" = None
 
@@ -324,13 +324,16 @@ class Registry:
             )
         )
 
-    def components(self) -> list[Component]:
-        """Load every plugin and return a row for each type, and for each plugin that does not load, by type."""
-        self._load_all()
+    def components(self, kinds: Sequence[ComponentKind] = KINDS) -> list[Component]:
+        """Load every plugin and return a row for each type of these kinds, and for each plugin that does not load, by type.
+
+        Not loaded is what is known to be of another kind: our own.
+        """
+        self._load_all(but={name for kind in KINDS if kind not in kinds for name in kind.own})
         with self._lock:
             claims = [
                 claim
-                for kind in KINDS
+                for kind in kinds
                 for type_name in self._claims[kind.name]
                 for claim in self._claims_of(type_name, kind)
             ]
@@ -338,7 +341,7 @@ class Registry:
                 (entry_point, loaded) for entry_point, loaded in self._loaded.items() if loaded.error is not None
             ]
         rows = [self._row(claim) for claim in claims]
-        rows += [_failed_row(entry_point, loaded) for entry_point, loaded in failures]
+        rows += [row for failure in failures if (row := _failed_row(*failure)).kind in {kind.name for kind in kinds}]
         return sorted(rows, key=lambda row: (row.type, row.package))
 
     def known_types(self, kind: ComponentKind = EXPORTER) -> list[str]:
@@ -463,9 +466,11 @@ class Registry:
             if not loaded.is_done.is_set() and loaded.thread != me:
                 del self._loaded[entry_point]
 
-    def _load_all(self) -> None:
+    def _load_all(self, but: Collection[str] = ()) -> None:
+        """Load every entry point; of ours not those of these names."""
         for entry_point in self._metadata().entry_points:
-            self._load(entry_point)
+            if entry_point.name not in but or entry_point.distribution not in _OWN_DISTRIBUTIONS:
+                self._load(entry_point)
 
     def _load(self, entry_point: EntryPointRef) -> None:
         with self._lock:
@@ -601,7 +606,7 @@ def exporter_entry(
     *,
     name: str | None = None,
     required: bool = False,
-    delivery: DeliveryConfig | None = None,
+    delivery: "DeliveryConfig | None" = None,
     processors: Sequence[TelemetryProcessorBaseConfig] = (),
     redact: "RedactConfig | RedactProfile | None" = None,
 ) -> ExporterEntry:
@@ -725,23 +730,23 @@ def _entry_points() -> Iterator[EntryPointRef]:
     """
     seen: set[tuple[str, str, str]] = set()
     versions: dict[str, str] = {}
-    for distribution in distributions():
+    for distribution in installed.distributions():
         text = distribution.read_text("entry_points.txt")
-        if text is None or not any(f"[{group}]" in text for group in ENTRY_POINT_GROUPS):
+        if text is None or not any(group in text for group in ENTRY_POINT_GROUPS):
             continue
-        name, version = distribution.metadata["Name"], distribution.version
+        name, version = installed.name_and_version(distribution)
         if versions.setdefault(name, version) != version:
             continue  # hidden behind one that comes first on sys.path
         try:
-            found = list(distribution.entry_points)
-        except (TypeError, ValueError) as error:  # a line that is not `name = value`
+            found = installed.entry_points(text)
+        except ValueError as error:
             logger.warning("%s: its entry_points.txt cannot be read, its plugins cannot be used: %s", name, error)
             continue
-        for entry_point in found:
-            key = (name, entry_point.name, entry_point.value)
-            if entry_point.group in ENTRY_POINT_GROUPS and key not in seen:
+        for group, type_name, value in found:
+            key = (name, type_name, value)
+            if group in ENTRY_POINT_GROUPS and key not in seen:
                 seen.add(key)
-                yield EntryPointRef(entry_point.name, entry_point.value, entry_point.group, name, version)
+                yield EntryPointRef(type_name, value, group, name, version)
 
 
 def _current_path() -> tuple[str, ...]:

@@ -39,16 +39,16 @@ def components(kinds: tuple[str, ...], as_json: bool) -> None:
     A component that cannot be loaded is listed with the reason.
     """
     from nat.cli.environment import require_own_environment
+    from nat.observability.component import KINDS
     from nat.observability.registry import components
 
     require_own_environment()
     with _without_warnings():  # the list itself says what does not load
-        found = components()
-    chosen = [component for component in found if not kinds or component.kind in kinds]
+        found = components([kind for kind in KINDS if not kinds or kind.name in kinds])
     if as_json:
-        _print_json(chosen)
+        _print_json(found)
     else:
-        _print_list(chosen, with_missing=not kinds or "tracing" in kinds)
+        _print_list(found, with_missing=not kinds or "tracing" in kinds)
 
 
 @info.command(short_help="Show the settings of one exporter.")

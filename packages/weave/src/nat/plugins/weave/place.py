@@ -4,7 +4,6 @@ Source: weave 0.52.36 and 0.54.0, `weave/trace/env.py`, `urls.py` and what they 
 Python's own modules are imported here.
 """
 
-import netrc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +37,8 @@ def key_in_netrc(endpoint: str) -> str | None:
     Raises:
         ValueError: The file cannot be read; the message shows nothing of it.
     """
+    import netrc  # most keys are not there
+
     machines = (urlsplit(_variable("WANDB_BASE_URL") or _API).netloc, urlsplit(endpoint).netloc.rpartition("@")[2])
     named = _variable("NETRC")
     files = [Path(named)] if named else [Path("~/.netrc"), Path("~/_netrc")]
