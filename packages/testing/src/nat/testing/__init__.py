@@ -1,4 +1,4 @@
-"""Tests for exporters: a fake backend with faults, recorded runs and their facts, virtual time.
+"""For tests of exporters and agents: a fake backend with faults, recordings, recorded runs and their facts, virtual time.
 
 from nat.testing import FakeBackend, faults, recorded_runs, replay
 """
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nat.testing import faults
     from nat.testing.backend import FakeBackend, closed_url
     from nat.testing.facts import DocumentFacts, MessageFacts, RunFacts, SpanFacts, Tokens, Tree, facts_of, tree_of
+    from nat.testing.in_memory import InMemoryExporter, Recording
     from nat.testing.player import replay
     from nat.testing.received import ReceivedEvent, ReceivedLink, ReceivedSpan, Request, Scope
     from nat.testing.runs import Failure, RecordedRun, RecordedStep, read_chats, recorded_run, recorded_runs
@@ -18,12 +19,14 @@ __all__ = [
     "DocumentFacts",
     "Failure",
     "FakeBackend",
+    "InMemoryExporter",
     "MessageFacts",
     "ReceivedEvent",
     "ReceivedLink",
     "ReceivedSpan",
     "RecordedRun",
     "RecordedStep",
+    "Recording",
     "Request",
     "RunFacts",
     "Scope",
@@ -44,12 +47,14 @@ _HOMES = {
     "DocumentFacts": "nat.testing.facts",
     "Failure": "nat.testing.runs",
     "FakeBackend": "nat.testing.backend",
+    "InMemoryExporter": "nat.testing.in_memory",
     "MessageFacts": "nat.testing.facts",
     "ReceivedEvent": "nat.testing.received",
     "ReceivedLink": "nat.testing.received",
     "ReceivedSpan": "nat.testing.received",
     "RecordedRun": "nat.testing.runs",
     "RecordedStep": "nat.testing.runs",
+    "Recording": "nat.testing.in_memory",
     "Request": "nat.testing.received",
     "RunFacts": "nat.testing.facts",
     "Scope": "nat.testing.received",

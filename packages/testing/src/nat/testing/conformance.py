@@ -13,8 +13,6 @@ import asyncio
 import base64
 import json
 import logging
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter, defaultdict, deque
@@ -36,12 +34,14 @@ from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.span import Span
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.observability import ExporterStatus, Telemetry, step
+from nat.observability.component import EXPORTER
 from nat.observability.exporter.base_exporter import BaseExporter, IsolatedAttribute
 from nat.observability.exporter.processing_exporter import ProcessingExporter
 from nat.observability.processor.processor import Processor
 from nat.observability.registry import ExporterEntry, Registration, resolve
 from nat.testing import faults
 from nat.testing.backend import FakeBackend, closed_url
+from nat.testing.discovery import heavy_modules_after
 from nat.testing.facts import facts_of, tree_of
 from nat.testing.faults import Fault
 from nat.testing.player import replay
@@ -58,16 +58,6 @@ _FLUSH_S = 20.0
 _FAILING_S = 5.0
 _THREADS = 4
 _RUNS_PER_THREAD = 8
-_HEAVY_MODULES = (
-    "aiohttp",
-    "boto3",
-    "google.protobuf",
-    "grpc",
-    "httpx",
-    "opentelemetry",
-    "requests",
-    "urllib3",
-)
 
 _ENDLESS = "an answer without an end"
 _OUTAGES = {
@@ -641,14 +631,8 @@ class ExporterConformance:
 
     def test_being_listed_loads_nothing_heavy(self) -> None:
         """Listing exporters, and checking a configuration of this one, imports no HTTP client, gRPC or OpenTelemetry."""
-        program = _DISCOVERY.format(
-            modules=list(self.modules), type=self.exporter_type, settings=self.settings(), heavy=_HEAVY_MODULES
-        )
+        loaded = heavy_modules_after(self.exporter_type, EXPORTER.name, self.modules, self.settings())
 
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
-
-        assert done.returncode == 0, f"listing the exporter failed: {done.stderr}"
-        loaded = json.loads(done.stdout)
         assert loaded == [], (
             f"listing {self.exporter_type!r} and checking its configuration imports {', '.join(loaded)}; "
             "import it inside the registration function"
@@ -764,18 +748,6 @@ class ExporterConformance:
         if not capability:
             pytest.skip(f"does not apply: {reason}")
 
-
-_DISCOVERY = """
-import json, sys
-from importlib import import_module
-from nat.observability.registry import components, resolve
-for module in {modules!r}:
-    import_module(module)
-listed = {{row.type for row in components()}}
-assert {type!r} in listed, f"{type!r} is not among {{sorted(listed)}}"
-resolve({type!r}).config_type(**{settings!r})
-print(json.dumps(sorted(name for name in {heavy!r} if name in sys.modules)))
-"""
 
 _QUICK: dict[str, Any] = {
     "timeout": 5.0,

@@ -1,0 +1,55 @@
+"""Every processor that this project ships passes the tests that any processor inherits."""
+
+from typing import Any
+
+from nat.testing.processor_conformance import ProcessorConformance
+
+_KEY = "sk-ant-api03-" + "Zr8" * 31 + "AA"
+
+
+class TestRedact(ProcessorConformance):
+    """Secrets and personal data."""
+
+    processor_type = "redact"
+    removes = (_KEY, "ada@example.org")
+
+    def settings(self) -> dict[str, Any]:
+        return {"profile": "pii"}
+
+
+class TestFilterThatDrops(ProcessorConformance):
+    """A rule that is for some items."""
+
+    processor_type = "filter"
+    may_drop = True
+
+    def settings(self) -> dict[str, Any]:
+        return {"action": "drop", "when": {"kind": ["LLM"]}}
+
+
+class TestFilterOfSpans(TestFilterThatDrops):
+    """A rule that only finished spans can meet."""
+
+    takes_steps = False
+
+    def settings(self) -> dict[str, Any]:
+        return {"action": "keep", "when": {"status": "error"}}
+
+
+class TestSample(ProcessorConformance):
+    """A share, and what failed."""
+
+    processor_type = "sample"
+    may_drop = True
+
+    def settings(self) -> dict[str, Any]:
+        return {"ratio": 0.5, "keep": "errors"}
+
+
+class TestSampleOfEverything(TestSample):
+    """The whole."""
+
+    may_drop = False
+
+    def settings(self) -> dict[str, Any]:
+        return {"ratio": 1.0}
