@@ -1,14 +1,28 @@
 """Exporters with one fault each, and the inherited tests that it must fail; run by `test_faults_are_found.py`."""
 
+import asyncio
+import json
 import logging
 import os
 import threading
+import time
+import urllib.request
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from nat.builder.builder import Builder
 from nat.observability.registry import register_telemetry_exporter
-from nat.plugin_api import PermanentExportError, TransientExportError
+from nat.plugin_api import (
+    BaseExporter,
+    PermanentExportError,
+    Processor,
+    Span,
+    TransientExportError,
+)
 from nat.testing.conformance import ExporterConformance
 from tests.conformance.posting import PostingConfig, PostingExporter
 
@@ -99,7 +113,7 @@ class SendsTwice(PostingExporter):
 
 @fault(
     {
-        "test_it_delivers_every_step_once": "the spans of the run 'nested_agents' are not what it did",
+        "test_it_delivers_every_step_once": "spans of the run 'nested_agents' are below the wrong parents",
     }
 )
 class MistakesTheParent(PostingExporter):
@@ -245,14 +259,259 @@ class SharesItsEndpoint(PostingExporter):
         await super().export_processed(item)
 
 
+@fault(
+    {
+        "test_an_outage_loses_nothing[HTTP 503]": "export_processed must raise, and not swallow the error",
+    }
+)
+class SwallowsErrors(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        try:
+            await super().export_processed(item)
+        except Exception:
+            logging.getLogger("faulty").exception("could not post")
+
+
+@fault({"test_an_outage_loses_nothing[no answer]": "items counted as delivered while the backend answered"})
+class TakesItsCancellationForTheEnd(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        with suppress(asyncio.CancelledError):
+            await super().export_processed(item)
+
+
+@fault({"test_an_outage_loses_nothing[HTTP 429]": "HTTP 429 for a while, then a healthy backend: of 4 items"})
+class TakesBusyForNever(PostingExporter):
+    def judge(self, response: Any) -> None:
+        if response.status == 429:
+            raise PermanentExportError("HTTP 429")
+        super().judge(response)
+
+
+@fault({"test_a_final_answer_is_not_asked_for_again[400]": "status 400 is final, but the same request came up to"})
+class AsksForever(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        while True:
+            try:
+                return await super().export_processed(item)
+            except PermanentExportError:
+                await asyncio.sleep(0.01)
+
+
+@fault(
+    {
+        "test_what_only_looks_like_a_success_is_none[a redirect with status 302]": "delivered, but the answer was a redirect",
+    }
+)
+class FollowsRedirects(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        async with self.session.post(self.endpoint, json=item) as response:
+            self.judge(response)
+
+
+@fault({"test_a_partial_success_counts_what_was_refused": "the backend refused one span in each of"})
+class IgnoresPartialSuccess(PostingExporter):
+    def judge_parts(self, answer: dict[str, Any]) -> None:
+        pass
+
+
+@fault({"test_it_delivers_every_step_once": "count as delivered but never arrived"})
+class LosesItsLastBatch(PostingExporter):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.batch: list[Any] = []
+
+    async def export_processed(self, item: Any) -> None:
+        self.batch.append(item)
+        if len(self.batch) == 3:
+            await super().export_processed(self.batch)
+            self.batch.clear()
+
+
+@fault({"test_it_delivers_all_recorded_runs": "these runs count as delivered but never arrived: ['odd_values']"})
+class DropsOddValues(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        if json.dumps(item, ensure_ascii=False).isascii():
+            await super().export_processed(item)
+
+
+@fault({"test_what_a_step_holds_arrives": "the run was delivered without its run input, run output, tool output"})
+class LeavesTheContentOut(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        left_out = ("input.value", "output.value")
+        attributes = {key: value for key, value in item["attributes"].items() if key not in left_out}
+        await super().export_processed({**item, "attributes": attributes})
+
+
+@fault({"test_when_and_how_a_step_ended_arrives": "are not when it happened, in nanoseconds since the epoch"})
+class SendsSeconds(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        times = {key: item[key] // 1_000_000_000 for key in ("start_time", "end_time")}
+        await super().export_processed({**item, **times})
+
+
+@fault({"test_when_and_how_a_step_ended_arrives": "those with status ERROR are"})
+class TakesAllForSuccesses(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        await super().export_processed({**item, "status": {"code": "OK", "message": None}})
+
+
+@fault({"test_a_second_attempt_sends_the_same": "has sent these spans differently"})
+class ChangesItsItem(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        item["name"] = f"sent: {item['name']}"
+        await super().export_processed(item)
+
+
+@fault({"test_other_exporters_get_what_happened": "another one gets other spans: it changes what it is given"})
+class ChangesSharedValues(PostingExporter):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.add_processor(_AppendsATag())
+
+
+class _AppendsATag(Processor[Span, Span]):
+    async def process(self, item: Span) -> Span:
+        item.attributes.get("tag.tags", []).append("seen")
+        return item
+
+
+@fault({"test_a_second_run_works_like_the_first": "the second run, after the first was flushed: "})
+class ClosesAtTheEndOfARun(PostingExporter):
+    async def _flush(self) -> None:
+        await self.session.close()
+
+
+@fault({"test_it_can_be_built_again": "each exporter makes a client of its own, which does not outlive it"})
+class KeepsItsSessionForGood(PostingExporter):
+    kept: Any = None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        mine, type(self).kept = self.session, type(self).kept or self.session
+        self.session, self.unused = self.kept, mine
+
+    async def _cleanup(self) -> None:
+        await self.unused.close()
+        await super()._cleanup()
+
+
+@fault({"test_a_forked_process_delivers_its_own": "a program that forks loses spans: in the child"})
+class InheritsItsSession(PostingExporter):
+    kept: Any = None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if self.kept is None or self.kept.closed:
+            type(self).kept = self.session
+        self.session, self.unused = self.kept, self.session
+
+    async def _cleanup(self) -> None:
+        await self.unused.close()
+        await super()._cleanup()
+
+
+@fault({"test_it_closes_what_it_has_opened": "connections are left open after close(); close the client in _cleanup()"})
+class LeaksItsSession(PostingExporter):
+    async def _cleanup(self) -> None:
+        await BaseExporter._cleanup(self)
+
+
+@fault({"test_it_closes_what_it_has_opened": "files are left open after close(): "})
+class LeaksAFile(PostingExporter):
+    def __init__(self, endpoint: str, api_key: Any) -> None:
+        super().__init__(endpoint, api_key)
+        self.log = Path(os.environ["FAULTY_FOLDER"], "log").open("w")  # noqa: SIM115  (that is the fault)
+
+
+@fault({"test_it_ends_what_it_has_begun": "tasks are left running after stop(): ['LeavesATask.wait_for_ever']"})
+class LeavesATask(PostingExporter):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.refresh = asyncio.get_running_loop().create_task(self.wait_for_ever())
+
+    async def wait_for_ever(self) -> None:
+        await asyncio.Event().wait()
+
+
+@fault({"test_a_healthy_life_is_quiet": "nothing was wrong, but the log says: "})
+class FailsInItsCleanup(PostingExporter):
+    async def _cleanup(self) -> None:
+        await super()._cleanup()
+        raise RuntimeError("closed twice")
+
+
+@fault({"test_a_healthy_life_is_quiet": "the exporter writes to the program's terminal"})
+class Prints(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        await super().export_processed(item)
+        print("posted", item["name"])
+
+
+@fault(
+    {
+        "test_its_event_loop_goes_on_while_the_backend_thinks": "the event loop was blocked",
+        "test_it_waits_for_nothing_on_its_event_loop": "the exporter waits in: ",
+    }
+)
+class BlocksTheLoop(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        request = urllib.request.Request(self.endpoint, json.dumps(item).encode(), {"content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: ASYNC210  (that is the fault)
+            response.read()
+
+
+@fault({"test_it_waits_for_nothing_on_its_event_loop": "the exporter waits in: time.sleep(0.01)"})
+class Sleeps(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        time.sleep(0.01)  # noqa: ASYNC251  (that is the fault)
+        await super().export_processed(item)
+
+
+@fault({"test_a_call_ends_when_its_time_is_over": "export_processed must end when it is cancelled"})
+class IgnoresItsCancellation(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        sending = asyncio.ensure_future(super().export_processed(item))
+        while not sending.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(sending)
+        sending.result()
+
+
+@fault({"test_it_changes_nothing_that_belongs_to_the_program": "OpenTelemetry's tracer provider"})
+class SetsTheGlobalProvider(PostingExporter):
+    def __init__(self, *arguments: Any) -> None:
+        from opentelemetry import trace
+
+        super().__init__(*arguments)
+        trace.set_tracer_provider(trace.NoOpTracerProvider())
+
+
+@fault({"test_its_key_is_shown_nowhere[success]": "after success, the key is in a repr"})
+class ShowsItsKeyInItsRepr(PostingExporter):
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.endpoint} {self.api_key.get_secret_value()}>"
+
+
 class _Faulty(ExporterConformance):
     modules = (__name__,)
+    reports_partial_success = True
 
     def settings(self) -> dict[str, Any]:
         return {"endpoint": self.endpoint}
 
     def secret_settings(self, secret: str) -> dict[str, Any]:
         return {"api_key": secret}
+
+    @pytest.fixture(autouse=True)
+    def _folder_for_leaks(self, _environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FAULTY_FOLDER", str(self.folder))
+
+
+class TestSound(_Faulty):
+    """Without a fault: it passes whatever any of the others fails."""
+
+    exporter_type = "posting"
+    modules = ("tests.conformance.posting",)
 
 
 for _name in FAULTS:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from nat.plugin_api import (
     BatchConfigMixin,
     ItemTooLargeError,
+    PartialExportError,
     PermanentExportError,
     Span,
     SpanExporter,
@@ -51,7 +52,7 @@ class PostingExporter(SpanExporter[Span, dict[str, Any]]):
         try:
             async with self.session.post(self.endpoint, json=item, headers=headers, allow_redirects=False) as response:
                 self.judge(response)
-                await response.json()
+                self.judge_parts(await response.json())
         except aiohttp.ContentTypeError as exc:
             raise PermanentExportError("its answer is no JSON") from exc
 
@@ -62,6 +63,11 @@ class PostingExporter(SpanExporter[Span, dict[str, Any]]):
             raise TransientExportError(f"HTTP {response.status}", retry_after_s=self.wish_of(response))
         if response.status != 200:
             raise PermanentExportError(f"HTTP {response.status}")
+
+    def judge_parts(self, answer: dict[str, Any]) -> None:
+        partial = answer.get("partialSuccess", {})
+        if rejected := int(partial.get("rejectedSpans", 0)):
+            raise PartialExportError(partial.get("errorMessage", ""), rejected_count=rejected)
 
     def wish_of(self, response: "aiohttp.ClientResponse") -> float | None:
         value = response.headers.get("Retry-After", "")

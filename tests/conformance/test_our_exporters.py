@@ -176,6 +176,7 @@ class TestConsole(_Local):
 
     exporter_type = "console"
     can_be_read = False
+    uses_terminal = True
 
     @pytest.fixture(autouse=True)
     def _terminal(self, capfd: pytest.CaptureFixture[str]) -> None:
@@ -194,6 +195,7 @@ class TestPosting(ExporterConformance):
 
     exporter_type = "posting"
     modules = ("tests.conformance.posting",)
+    reports_partial_success = True
 
     def settings(self) -> dict[str, Any]:
         return {"endpoint": self.endpoint}

@@ -13,11 +13,13 @@ import asyncio
 import base64
 import json
 import logging
+import os
+import sys
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -37,9 +39,10 @@ from nat.observability import ExporterStatus, Telemetry, step
 from nat.observability.component import EXPORTER
 from nat.observability.exporter.base_exporter import BaseExporter, IsolatedAttribute
 from nat.observability.exporter.processing_exporter import ProcessingExporter
+from nat.observability.exporter.span_exporter import SpanExporter
 from nat.observability.processor.processor import Processor
 from nat.observability.registry import ExporterEntry, Registration, resolve
-from nat.testing import faults
+from nat.testing import faults, handles, programs
 from nat.testing.backend import FakeBackend, closed_url
 from nat.testing.discovery import heavy_modules_after
 from nat.testing.facts import facts_of, tree_of
@@ -56,6 +59,16 @@ _ENTRY = "tested"
 _CANARY = "canary-4f1e8a2b9c"
 _FLUSH_S = 20.0
 _FAILING_S = 5.0
+_FREE_S = 3.0  # for an event loop to show that it is not blocked
+_SECOND_ATTEMPT_S = 5.0
+_CLOSED_S = 3.0  # for connections to be gone
+_CLOCK_NS = 1_000_000  # by which times may be rounded
+_FORK_REPORTS = ("before the fork", "in the child", "the child", "in the parent")
+_FORK_SPANS = [
+    f"{prefix}{run}"
+    for run in ("before the fork", "in the child", "in the parent, after the fork")
+    for prefix in ("", "step ")
+]
 _THREADS = 4
 _RUNS_PER_THREAD = 8
 
@@ -68,6 +81,10 @@ _OUTAGES = {
     _ENDLESS: faults.TRICKLE,
 }
 _FINAL_ANSWERS = {"400": 400, "401": 401, "403": 403, "404": 404}
+_OWN_CLIENT = "each exporter makes a client of its own, which does not outlive it"
+_ARRIVES = (
+    "export_processed must return only when the backend has its item, and what it collects itself goes out in _flush()"
+)
 _FALSE_SUCCESSES = {
     "a log-in page in HTML": faults.LOGIN_PAGE,
     "another content type": faults.WRONG_CONTENT_TYPE,
@@ -91,6 +108,9 @@ class ExporterConformance:
         reports_partial_success: It reads OTLP's partial success.
         final_attempts: How often it may try what a backend refuses for good; more than once only if it changes something.
         session_key: The attribute of a received span that holds its session.
+        sends_content: What steps were given and gave is part of what it sends.
+        uses_terminal: It writes to the terminal, for people.
+        can_fork: Parent and child of a fork may both use it.
     """
 
     exporter_type: ClassVar[str]
@@ -103,6 +123,9 @@ class ExporterConformance:
     reports_partial_success: ClassVar[bool] = False
     final_attempts: ClassVar[int] = 1
     session_key: ClassVar[str] = "session.id"
+    sends_content: ClassVar[bool] = True
+    uses_terminal: ClassVar[bool] = False
+    can_fork: ClassVar[bool] = True
 
     backend: FakeBackend
     """The backend of this test."""
@@ -147,12 +170,7 @@ class ExporterConformance:
 
     def test_it_works_from_a_workflow_file(self) -> None:
         """Configured as an entry of a workflow file, it does the same."""
-        file = self.folder / "workflow.yaml"
-        entry = {"_type": self.exporter_type, **self.settings()}
-        document = {"general": {"telemetry": {"delivery": _QUICK, "tracing": {_ENTRY: entry}}}}
-        file.write_text(json.dumps({**document, "plugins": list(self.modules)}), encoding="utf-8")
-
-        with Telemetry.from_file(file) as telemetry:
+        with Telemetry.from_file(self._workflow_file()) as telemetry:
             traces = [self._replay(telemetry, "tool_call")]
             status = _flushed(telemetry)
 
@@ -174,7 +192,11 @@ class ExporterConformance:
             first = self._replay(telemetry, "tool_call")
             _assert_all_delivered(_flushed(telemetry), "the first run")
             second = self._replay(telemetry, "streamed_answer")
-            _assert_all_delivered(_flushed(telemetry), "the second run, after the first was flushed")
+            _assert_all_delivered(
+                _flushed(telemetry),
+                "the second run, after the first was flushed",
+                "what the runs share is closed in _cleanup(), and not in _flush()",
+            )
 
         self._assert_arrived([first, second])
 
@@ -236,9 +258,56 @@ class ExporterConformance:
         for _ in range(2):
             with self._telemetry() as telemetry:
                 traces.append(self._replay(telemetry, "tool_call"))
-                _assert_all_delivered(_flushed(telemetry), "one of two lives in one process")
+                _assert_all_delivered(_flushed(telemetry), "one of two lives in one process", _OWN_CLIENT)
 
         self._assert_arrived(traces)
+
+    def test_a_healthy_life_is_quiet(self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+        """While nothing is wrong, it warns of nothing, and the terminal belongs to the program."""
+        caplog.set_level(logging.WARNING)
+
+        with self._telemetry() as telemetry:
+            self._replay(telemetry, "tool_call")
+            _flushed(telemetry)
+
+        said = [record.getMessage() for record in caplog.records if "has been blocked" not in record.getMessage()]
+        assert said == [], f"nothing was wrong, but the log says: {said}"
+        printed = capfd.readouterr()
+        if not self.uses_terminal:
+            assert printed.out + printed.err == "", (
+                f"the exporter writes to the program's terminal: {printed.out + printed.err!r}; use logging"
+            )
+
+    def test_it_closes_what_it_has_opened(self) -> None:
+        """After its end, no connection to the backend and no file is open."""
+        self._needs(handles.can_be_seen(), "this system does not tell what is open")
+        watch = self._watch()  # which keeps the exporter, so that nothing is closed by chance
+
+        with self._telemetry(watch=watch) as telemetry:
+            self._replay(telemetry, "tool_call")
+            _flushed(telemetry)
+
+        ports = {urlsplit(url).port or 0 for url in (self.endpoint, self.backend.url)}
+        _wait_until(lambda: not any(map(handles.sockets_to, ports)), _CLOSED_S)
+        left = sum(map(handles.sockets_to, ports))
+        assert left == 0, f"{left} connections are left open after close(); close the client in _cleanup()"
+        files = handles.files_below(self.folder)
+        assert files == [], f"files are left open after close(): {files}; close them in _cleanup()"
+
+    def test_it_ends_what_it_has_begun(self) -> None:
+        """After `stop()`, no task of its own runs on the event loop: that goes on where user code has started it."""
+
+        async def life() -> set[asyncio.Task[Any]]:
+            before = asyncio.all_tasks()
+            async with self._watch()(self._config(), Builder()) as exporter:
+                async with exporter.start():
+                    with step("work"):
+                        pass
+            begun = asyncio.all_tasks() - before
+            return (await asyncio.wait(begun, timeout=_CLOSED_S))[1] if begun else begun
+
+        left = sorted(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.run(life()))
+        assert left == [], f"tasks are left running after stop(): {left}; cancel and await them in _cleanup()"
 
     def test_it_leaves_no_thread_behind(self) -> None:
         """After its end, no thread that it has started keeps the program from ending."""
@@ -249,6 +318,71 @@ class ExporterConformance:
 
         left = [thread.name for thread in set(threading.enumerate()) - before if not thread.daemon]
         assert left == [], f"threads that are no daemons are left after close(): {left}"
+
+    # -- what arrives ----------------------------------------------------------------------------------------------------
+
+    def test_what_a_step_holds_arrives(self) -> None:
+        """Inputs, outputs, and why a step failed are in what the exporter sends."""
+        self._needs(self.sends_content, "it sends no content")
+        texts = {
+            name: f"{name} {_CANARY}" for name in ("run input", "run output", "tool input", "tool output", "failure")
+        }
+
+        with self._telemetry() as telemetry:
+            with telemetry.run("run", input=texts["run input"]) as run:
+                with step("tool", kind="tool", input={"place": texts["tool input"]}) as tool:
+                    tool.output = texts["tool output"]
+                with suppress(ValueError), step("fails"):
+                    raise ValueError(texts["failure"])
+                run.output = texts["run output"]
+            _flushed(telemetry)
+
+        written = self.written()
+        missing = [name for name, text in texts.items() if text.encode() not in written]
+        assert missing == [], f"the run was delivered without its {', '.join(missing)}"
+
+    def test_when_and_how_a_step_ended_arrives(self) -> None:
+        """Times are nanoseconds since the epoch, and a step that failed can be told from one that did not."""
+        self._needs(self.can_be_read, "its spans cannot be read back")
+
+        before_ns = time.time_ns()
+        with self._telemetry() as telemetry:
+            with telemetry.run("run"):
+                with step("succeeds"):
+                    pass
+                with suppress(ValueError), step("fails"):
+                    raise ValueError("a reason")
+            after_ns = time.time_ns()
+            _flushed(telemetry)
+
+        wrong = {
+            span.name: (span.start_ns, span.end_ns)
+            for span in self.received()
+            if not before_ns - _CLOCK_NS <= span.start_ns <= span.end_ns <= after_ns + _CLOCK_NS
+        }
+        assert wrong == {}, (
+            f"start and end of these spans are not when it happened, in nanoseconds since the epoch: {wrong}"
+        )
+        failed = {span.name for span in self.received() if span.status == "ERROR"}
+        assert failed == {"fails"}, (
+            f"the step 'fails' failed and no other did, but those with status ERROR are {failed}"
+        )
+
+    def test_other_exporters_get_what_happened(self) -> None:
+        """What it does with its spans does not show in those of an exporter beside it."""
+        alone, beside = _Beside(), _Beside()
+        tested = self._entry(self._config(), None)
+        for exporters in ([alone.entry(tested)], [beside.entry(tested), tested]):
+            with Telemetry(*exporters, delivery=_quick()) as telemetry:
+                with telemetry.run("run", tags=["first tag", "second tag"], metadata={"fact": [1, 2]}):
+                    with step("call", kind="embedder", input=["a text"], metadata={"model": "small"}) as call:
+                        call.output = [[0.25, 0.5]]
+                telemetry.flush(_FLUSH_S)
+
+        assert beside.shown() == alone.shown(), (
+            "beside this exporter, another one gets other spans: it changes what it is given; "
+            "values in a span are shared, so change a copy"
+        )
 
     # -- many at once ----------------------------------------------------------------------------------------------------
 
@@ -310,9 +444,66 @@ class ExporterConformance:
             self.backend.recover()
             status = _flushed(telemetry)
 
-        assert early == 0, f"{early} items counted as delivered while the backend answered every request with {fault}"
+        assert early == 0, (
+            f"{early} items counted as delivered while the backend answered every request with {fault}; "
+            "export_processed must raise, and not swallow the error"
+        )
         _assert_all_delivered(status, f"{fault} for a while, then a healthy backend")
         self._assert_arrived(traces)
+
+    def test_a_second_attempt_sends_the_same(self) -> None:
+        """What is sent again is what was sent at first: an attempt changes nothing in its item."""
+        self._needs(self.is_remote, "it sends to no backend")
+        self.backend.plan(faults.status(503), faults.status(503))
+
+        with self._telemetry() as telemetry:
+            self._replay(telemetry, "tool_call")
+            _flushed(telemetry)
+
+        sent: dict[str, list[ReceivedSpan]] = defaultdict(list)
+        for request in self.backend.deliveries:
+            for span in request.spans:
+                sent[span.span_id].append(span)
+        changed = sorted({spans[0].name for spans in sent.values() if any(span != spans[0] for span in spans)})
+        assert changed == [], (
+            f"the second attempt has sent these spans differently: {changed}; export_processed changes its item"
+        )
+
+    def test_its_event_loop_goes_on_while_the_backend_thinks(self) -> None:
+        """A backend that takes its time does not block the event loop that exporters live on."""
+        self._needs(self.is_remote, "it sends to no backend")
+        self.backend.from_now_on(faults.HANG)
+        watch, goes_on = self._watch(), threading.Event()
+
+        with self._telemetry(watch=watch, timeout=30.0) as telemetry:
+            self._replay(telemetry, "tool_call")
+            self.backend.wait_for_requests(1)
+            watch.loops[0].call_soon_threadsafe(goes_on.set)
+            is_free = goes_on.wait(_FREE_S)
+            self.backend.recover()
+
+        assert is_free, (
+            f"the event loop was blocked for {_FREE_S:g} s while the backend did not answer; await what takes time, "
+            "or call it through asyncio.to_thread"
+        )
+
+    def test_a_call_ends_when_its_time_is_over(self) -> None:
+        """`timeout` ends a call of `export_processed` that gets no answer, so that the next attempt can begin."""
+        self._needs(self.is_remote, "it sends to no backend")
+        self.backend.from_now_on(faults.HANG)
+
+        with self._telemetry(timeout=0.3) as telemetry:
+            with telemetry.run("one"):
+                pass
+            self.backend.wait_for_requests(1)
+            _wait_until(lambda: len(self.backend.deliveries) > 1, _SECOND_ATTEMPT_S)
+            count = len(self.backend.deliveries)
+            self.backend.recover()
+
+        assert count > 1, (
+            f"no second attempt came within {_SECOND_ATTEMPT_S:g} s, though a call may take 0.3 s: "
+            "export_processed must end when it is cancelled"
+        )
 
     @pytest.mark.parametrize(("code", "as_date"), [(429, False), (503, True)], ids=["in seconds", "as a date"])
     def test_it_waits_as_long_as_the_backend_says(self, code: int, as_date: bool) -> None:
@@ -341,9 +532,12 @@ class ExporterConformance:
 
         with self._telemetry(max_retries=3) as telemetry:
             self._replay(telemetry, "tool_call")
+            _wait_until(lambda: self._has_met_a_fate(telemetry) or bool(self._asked_again()), _FLUSH_S)
+            if self._asked_again():
+                self.backend.recover()
             status = _flushed(telemetry)
 
-        again = [count for count in self._repeated() if count > self.final_attempts]
+        again = self._asked_again()
         assert again == [], f"status {code} is final, but the same request came up to {max(again, default=0)} times"
         assert status.rejected == status.accepted > 0, (
             f"status {code}: {status.rejected} of {status.accepted} items counted as rejected; {_shown(status)}"
@@ -629,6 +823,30 @@ class ExporterConformance:
         )
         assert left == [], f"after the exporter's end, this is not as it was: {', '.join(left)}"
 
+    def test_it_waits_for_nothing_on_its_event_loop(self) -> None:
+        """Files, names, processes and pauses are awaited, or are on another thread; told by Python's audit events."""
+        done = programs.run_program(programs.WAITING, file=str(self._workflow_file()))
+
+        assert done.returncode == 0, f"a program that uses the exporter failed: {done.stderr}"
+        waits = sorted(set(json.loads(done.stdout.splitlines()[-1])))
+        assert waits == [], (
+            f"on its event loop, the exporter waits in: {', '.join(waits)}; "
+            "await what takes time, or call it through asyncio.to_thread"
+        )
+
+    def test_a_forked_process_delivers_its_own(self) -> None:
+        """A program that forks: parent and child both deliver what they do, and nothing arrives twice."""
+        self._needs(self.can_fork, "it is for one process at a time")
+        self._needs(hasattr(os, "fork") and sys.platform != "darwin", "programs do not fork on this system")
+
+        done = programs.run_program(programs.FORKING, file=str(self._workflow_file()))
+
+        assert done.returncode == 0, f"a program that forks failed: {done.stderr}"
+        said = [line for line in done.stdout.splitlines() if line.startswith(_FORK_REPORTS)]
+        assert said == [], f"a program that forks loses spans: {'; '.join(said)}; {_OWN_CLIENT}"
+        names = Counter(span.name for span in self.received()) if self.can_be_read else Counter(_FORK_SPANS)
+        assert names == Counter(_FORK_SPANS), f"a program that forks has delivered {dict(names)}"
+
     def test_being_listed_loads_nothing_heavy(self) -> None:
         """Listing exporters, and checking a configuration of this one, imports no HTTP client, gRPC or OpenTelemetry."""
         loaded = heavy_modules_after(self.exporter_type, EXPORTER.name, self.modules, self.settings())
@@ -665,6 +883,13 @@ class ExporterConformance:
         assert isinstance(config, TelemetryExporterBaseConfig)
         return config
 
+    def _workflow_file(self) -> Path:
+        file = self.folder / "workflow.yaml"
+        entry = {"_type": self.exporter_type, **self.settings()}
+        document = {"general": {"telemetry": {"delivery": _QUICK, "tracing": {_ENTRY: entry}}}}
+        file.write_text(json.dumps({**document, "plugins": list(self.modules)}), encoding="utf-8")
+        return file
+
     def _watch(self, prepare: Prepare | None = None) -> Watch:
         return Watch(self._registration(), prepare)
 
@@ -700,12 +925,13 @@ class ExporterConformance:
             return
         self._assert_no_duplicates()
         by_trace = self._by_trace()
-        assert by_trace.keys() == {trace_id for trace_id, _ in traces}, (
-            "the traces that arrived are not those of the runs"
-        )
+        missing = sorted(run.id for trace_id, run in traces if trace_id not in by_trace)
+        assert missing == [], f"these runs count as delivered but never arrived: {missing}; {_ARRIVES}"
+        foreign = by_trace.keys() - {trace_id for trace_id, _ in traces}
+        assert foreign == set(), f"{len(foreign)} traces arrived that are of no run"
         for trace_id, run in traces:
             spans, facts = by_trace[trace_id], facts_of(run)
-            assert tree_of(spans) == facts.tree, f"the spans of the run {run.id!r} are not what it did"
+            _assert_same_tree(spans, run)
             sessions = {span.attributes.get(self.session_key) for span in spans}
             assert sessions == {facts.session_id}, f"the spans of the run {run.id!r} have the sessions {sessions}"
 
@@ -718,15 +944,19 @@ class ExporterConformance:
         """How often each request came that came more than once."""
         return [count for count in Counter(request.body for request in self.backend.deliveries).values() if count > 1]
 
+    def _has_met_a_fate(self, telemetry: Telemetry) -> bool:
+        """Whether something counts as delivered or as lost."""
+        status = telemetry.status().exporters[_ENTRY]
+        return status.delivered + status.lost > 0
+
+    def _asked_again(self) -> list[int]:
+        """How often each request came that came more often than a refusal for good allows."""
+        return [count for count in self._repeated() if count > self.final_attempts]
+
     def _delivered_while_failing(self, telemetry: Telemetry) -> int:
         """What counts as delivered once a request has come a second time, or something has met its fate."""
         self.backend.wait_for_requests(1)
-        deadline_s = time.monotonic() + _FAILING_S
-        while time.monotonic() < deadline_s:
-            status = telemetry.status().exporters[_ENTRY]
-            if status.delivered or status.lost or self._repeated():
-                break
-            time.sleep(0.01)
+        _wait_until(lambda: self._has_met_a_fate(telemetry) or bool(self._repeated()), _FAILING_S)
         return telemetry.status().exporters[_ENTRY].delivered
 
     def _let_fail(self, fault: str) -> None:
@@ -774,8 +1004,28 @@ def _shown(status: ExporterStatus) -> str:
     )
 
 
-def _assert_all_delivered(status: ExporterStatus, situation: str) -> None:
-    assert status.delivered == status.accepted > 0, f"{situation}: {_shown(status)}"
+def _assert_all_delivered(status: ExporterStatus, situation: str, hint: str = "") -> None:
+    assert status.delivered == status.accepted > 0, f"{situation}: {_shown(status)}" + (hint and f"; {hint}")
+
+
+def _assert_same_tree(spans: Sequence[ReceivedSpan], run: RecordedRun) -> None:
+    """These spans are those of the run, each below its own parent."""
+    facts = facts_of(run)
+    came, expected = Counter(span.name for span in spans), Counter(span.name for span in facts.spans)
+    missing, foreign = sorted((expected - came).elements()), sorted((came - expected).elements())
+    assert missing == [], f"spans of the run {run.id!r} count as delivered but never arrived: {missing}; {_ARRIVES}"
+    assert foreign == [], f"spans arrived with the run {run.id!r} that are not its own: {foreign}"
+    try:
+        tree = tree_of(spans)
+    except ValueError as exc:
+        raise AssertionError(f"spans of the run {run.id!r} are below the wrong parents: {exc}") from None
+    assert tree == facts.tree, f"spans of the run {run.id!r} are below the wrong parents: {tree}"
+
+
+def _wait_until(is_true: Callable[[], bool], timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not is_true() and time.monotonic() < deadline_s:
+        time.sleep(0.01)
 
 
 def _varied_runs(count: int) -> list[RecordedRun]:
@@ -854,3 +1104,30 @@ class _FailOnSpan(Processor[Span, Span]):
 class _FailOnStep(Processor[IntermediateStep, IntermediateStep]):
     async def process(self, item: IntermediateStep) -> IntermediateStep:
         raise RuntimeError("a processor that fails")
+
+
+class _Beside(SpanExporter[Span, Span]):
+    """Keeps the spans that it is given, and changes none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._spans: list[Span] = []
+
+    def entry(self, other: ExporterEntry) -> ExporterEntry:
+        """An entry for this exporter, to go with another one's."""
+        registration = replace(other.registration, type_name="beside", build=self._build)  # type: ignore[arg-type]
+        return ExporterEntry("beside", other.config, registration)
+
+    @asynccontextmanager
+    async def _build(self, config: TelemetryExporterBaseConfig, builder: Builder | None) -> "AsyncIterator[_Beside]":
+        yield self
+
+    async def export_processed(self, item: Span) -> None:
+        self._spans.append(item)
+
+    def shown(self) -> list[tuple[str, dict[str, Any]]]:
+        """Names and attributes as they are now, without those that differ from run to run."""
+        return sorted(
+            (span.name, {key: value for key, value in span.attributes.items() if not key.startswith("nat.")})
+            for span in self._spans
+        )

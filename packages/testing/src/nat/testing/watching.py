@@ -1,5 +1,6 @@
 """Watching: what the toolkit builds of an exporter's registration can be looked at, and its cleanups are counted."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ class Watch:
 
     Attributes:
         exporters: What was built, in order.
+        loops: The event loops that they were built on.
         cleanups: How often `_cleanup` ran, of all of them together.
     """
 
@@ -32,6 +34,7 @@ class Watch:
         self._build = registration.build
         self._prepare = prepare
         self.exporters: list[BaseExporter] = []
+        self.loops: list[asyncio.AbstractEventLoop] = []
         self.cleanups = 0
 
     def __call__(
@@ -49,6 +52,7 @@ class Watch:
             if self._prepare is not None:
                 self._prepare(exporter)
             self.exporters.append(exporter)
+            self.loops.append(asyncio.get_running_loop())
             yield exporter
 
     def _count_cleanups(self, exporter: BaseExporter) -> None:
