@@ -24,17 +24,14 @@ _HEAD = """\
 
 What users of the public interface rely on, and the tests that show it. Written by `tools/contract_table.py` from
 `tests/contract/statements.toml` and the `contract` marks in the tests; change those, not this file.
-
-"Left for" names the issue that shows a statement, or the rest of it, later.
 """
 
 
 @dataclass(slots=True)
 class Statement:
-    """One row: what holds, the tests that show it (`path::name`), and the issues that show more of it later."""
+    """One row: what holds, and the tests that show it (`path::name`)."""
 
     text: str
-    left_for: list[int] = field(default_factory=list)
     tests: list[str] = field(default_factory=list)
 
 
@@ -47,29 +44,12 @@ class Section:
 
 
 def read_sections(path: Path) -> list[Section]:
-    """The statements of the TOML file.
-
-    Raises:
-        ValueError: The file is not TOML, or `left_for` does not fit the statements.
-    """
+    """The statements of the TOML file; `ValueError` if it is none."""
     document = tomllib.loads(path.read_text(encoding="utf-8"))
-    left_for = document["left_for"]
-    read = [
-        Section(
-            title=section["title"],
-            statements={
-                number: Statement(text, left_for.pop(number, [])) for number, text in section["statements"].items()
-            },
-        )
+    return [
+        Section(section["title"], {number: Statement(text) for number, text in section["statements"].items()})
         for section in document["section"]
     ]
-    if any(
-        not isinstance(issue, int) for section in read for row in section.statements.values() for issue in row.left_for
-    ):
-        raise ValueError(f"{path}: left_for takes numbers of issues")
-    if left_for:
-        raise ValueError(f"{path}: left_for names statements that do not exist: {', '.join(left_for)}")
-    return read
 
 
 def marked_tests(root: Path) -> Iterator[tuple[str, str]]:
@@ -95,27 +75,24 @@ def build(sections: list[Section], marks: Iterator[tuple[str, str]]) -> str:
     """The text of the table.
 
     Raises:
-        ValueError: A test names a statement that does not exist, or a statement has neither a test nor an issue.
+        ValueError: A test names a statement that does not exist, or a statement has no test.
     """
     statements = {number: statement for section in sections for number, statement in section.statements.items()}
     for number, test in marks:
         if number not in statements:
             raise ValueError(f"{test}: there is no statement {number!r}")
         statements[number].tests.append(test)
-    if bare := [number for number, statement in statements.items() if not statement.tests and not statement.left_for]:
-        raise ValueError(f"neither a test nor an issue for: {', '.join(bare)}")
+    if bare := [number for number, statement in statements.items() if not statement.tests]:
+        raise ValueError(f"no test shows: {', '.join(bare)}")
     return _HEAD + "".join(_section_text(section) for section in sections)
 
 
 def _section_text(section: Section) -> str:
     rows = [
-        f"| {number} | {_cell(statement.text)} | {_links(statement.tests)} "
-        f"| {', '.join(f'issue {issue}' for issue in statement.left_for)} |"
+        f"| {number} | {_cell(statement.text)} | {_links(statement.tests)} |"
         for number, statement in section.statements.items()
     ]
-    return "\n".join(
-        ["", f"## {section.title}", "", "| No. | Holds | Shown by | Left for |", "|---|---|---|---|", *rows, ""]
-    )
+    return "\n".join(["", f"## {section.title}", "", "| No. | Holds | Shown by |", "|---|---|---|", *rows, ""])
 
 
 def _cell(text: str) -> str:

@@ -88,6 +88,7 @@ def normal(text: str, **names: str) -> str:
 # -- what is sent ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.contract("S171")
 def test_the_test_span_is_marked_and_arrives_as_any_other(place: Workplace, backend: FakeBackend) -> None:
     """One span, in a session of its own, over the exporter's own transport, with its headers and its project."""
     place.write({"prod": otlp(backend.base_url, headers={"x-api-key": KEY}, project="shop")})
@@ -172,6 +173,7 @@ def test_the_workflow_is_not_imported(place: Workplace, backend: FakeBackend) ->
 # -- the report --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.contract("S171")
 def test_each_failure_is_explained(place: Workplace, backend: FakeBackend) -> None:
     """What it means, what the exporter says, and what to do; nothing about it in the log, and no secret anywhere."""
     closed = closed_url("")

@@ -57,6 +57,7 @@ class Hanging(SpanCollector):
             self.attempts.now -= 1
 
 
+@pytest.mark.contract("S160", "S176")
 def test_timeout_concurrency_and_retries_of_a_file_take_effect(tmp_path: Path) -> None:
     """Nine spans, two attempts each, three at the same time, none longer than 50 ms."""
     attempts = Attempts()

@@ -40,6 +40,7 @@ def _load(folder: Path, text: str) -> list[ExporterEntry]:
     return load_workflow(file).exporters
 
 
+@pytest.mark.contract("S176")
 def test_an_entry_goes_before_the_general_block_key_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nested keys too; texts from variables become numbers; a third exporter says nothing."""
     monkeypatch.setenv("SECONDS", "20")
@@ -134,6 +135,7 @@ def test_true_or_any_key_switches_a_spool_on_and_false_off(
     assert (None if spool is None else str(spool.directory)) == expected
 
 
+@pytest.mark.contract("S176")
 def test_the_guides_keys_say_the_same_and_the_block_goes_before() -> None:
     config = Mixed(
         batch_size=5,

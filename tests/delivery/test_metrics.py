@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from nat.observability import HistogramReading, Measurement, Telemetry
 from nat.observability.delivery.errors import PermanentExportError
 from nat.observability.delivery.metrics import Histogram, LaneMetrics, measurements
@@ -75,6 +77,7 @@ def test_counters_have_opentelemetrys_names_and_add_up() -> None:
     assert dict(found[0].attributes) == {"otel.component.name": "prod", "otel.component.type": "langfuse"}
 
 
+@pytest.mark.contract("S170")
 def test_a_lane_measures_batches_and_times() -> None:
     """Three items in one list, a second in the processor each, two in the group, ten for sending."""
     backend = Backend(takes_s=10.0)
@@ -104,6 +107,7 @@ class _Slow(Processor[Any, Any]):
         return item
 
 
+@pytest.mark.contract("S169", "S170")
 def test_telemetry_gives_the_metrics_of_every_exporter() -> None:
     """Spans under OpenTelemetry's names, steps under ours, failures with their kind."""
 
