@@ -4,6 +4,7 @@ import re
 import tomllib
 
 from tests.docs import markdown
+from tools import diagrams
 
 _PAGE = markdown.ROOT / "docs/explain/architecture.md"
 _CORE = markdown.ROOT / "packages/core/src/nat"
@@ -46,3 +47,17 @@ def test_import_directions_are_those_of_the_layer_contract() -> None:
     shown = [{name.strip() for name in layer.split(",")} for layer in chain.split("→")]
 
     assert shown == [{name.split(".")[-1].strip() for name in layer.split(":")} for layer in contract["layers"]]
+
+
+def test_the_diagrams_are_what_the_tool_draws() -> None:
+    assert diagrams.main(["--check"]) == 0, "run: uv run tools/diagrams.py"
+
+
+def test_each_diagram_is_shown_light_and_dark() -> None:
+    """Next to each other, with the same words for those who do not see it."""
+    shown = re.findall(
+        r"!\[(.+)\]\(([\w./]+)-light\.svg#gh-light-mode-only\)\n!\[\1\]\(\2-dark\.svg#gh-dark-mode-only\)",
+        "\n".join(page.read_text(encoding="utf-8") for page in markdown.pages()),
+    )
+
+    assert {path.rpartition("/")[2] for _, path in shown} == {draw.__name__ for draw in diagrams.DIAGRAMS}

@@ -4,65 +4,56 @@ Each page has a folder of its own. In the order of the page:
 
 * a `python`, `yaml` or `toml` block whose first line is a comment with a file name is written to that file;
 * any other `python` block is executed, all of a page in one namespace;
-* a `yaml` file is validated, if it is a workflow file as a whole;
+* a `yaml` block is validated: a workflow file, or what stands in one under `general.telemetry`;
 * the commands of a `console` block (`$ …`) are run, and their output is compared: durations and ids may differ, as may the
   width of gaps; a line `...` stands for any lines, a `…` for any text;
-* so is a `nat` command in an `sh` block, with the `text` block that comes next.
+* so is `nat run` in an `sh` block, with the `text` block that comes next;
+* any other command in an `sh` block exists, with its options, files, packages and extras;
+* a `text` block that begins with `NAME.yaml:` holds messages about the `yaml` block before it;
+* a `json` or `toml` block is that.
+
+Nothing else is allowed, but for what another test shows (`_SHOWN_ELSEWHERE`).
 
 Commands with `uv run` are run from the repository root. What they trace goes to the page's folder all the same.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from nat.data_models.errors import ConfigurationError
 from nat.observability import Telemetry, step
 from nat.observability.registry import default_registry
 from nat.plugins.file.register import FileConfig
 from nat.runtime.loader import load_workflow
-from tests.docs import markdown
+from tests.docs import markdown, shell
 from tests.docs.markdown import ROOT, Block
 
-_PAGES = [
-    ROOT / "README.md",
-    ROOT / "docs/start.md",
-    ROOT / "docs/guide/instrument.md",
-    ROOT / "docs/guide/sampling.md",
-    ROOT / "docs/guide/write-an-exporter.md",
-    ROOT / "docs/guide/privacy.md",
-    ROOT / "docs/guide/traces-do-not-arrive.md",
-    ROOT / "docs/reference/testing.md",
-    ROOT / "docs/backends/file.md",
-    ROOT / "docs/backends/console.md",
-    ROOT / "docs/backends/catalyst.md",
-    ROOT / "docs/backends/galileo.md",
-    ROOT / "docs/backends/langfuse.md",
-    ROOT / "docs/backends/langsmith.md",
-    ROOT / "docs/backends/otelcollector.md",
-    ROOT / "docs/backends/patronus.md",
-    ROOT / "docs/backends/phoenix.md",
-    ROOT / "docs/backends/weave.md",
-    ROOT / "examples/observability/quickstart/README.md",
-    ROOT / "packages/catalyst/README.md",
-    ROOT / "packages/core/README.md",
-    ROOT / "packages/file/README.md",
-    ROOT / "packages/galileo/README.md",
-    ROOT / "packages/langfuse/README.md",
-    ROOT / "packages/langsmith/README.md",
-    ROOT / "packages/otlp/README.md",
-    ROOT / "packages/patronus/README.md",
-    ROOT / "packages/phoenix/README.md",
-    ROOT / "packages/testing/README.md",
-    ROOT / "packages/weave/README.md",
-]
-_SHOWN_ONLY = {"sh", "text", "toml", "json", ""}
+_PAGES = list(markdown.pages())
+_CLI = "docs/reference/cli.md"
+_FILE = "docs/reference/configuration.md"
+_TREE = "docs/explain/architecture.md"
+_SHOWN_ELSEWHERE = {
+    (_CLI, "4642 agent.py"): "tests/cli/test_status.py::test_the_reference_shows_what_is_printed",
+    (
+        _FILE,
+        "mistaken.yaml:3:3",
+    ): "tests/runtime/test_configuration_reference.py::test_messages_of_the_page_are_the_real_ones",
+    (_TREE, "accepted + recovered"): "tests/delivery/test_lane_machine.py",
+    (_TREE, "pyproject.toml "): "tests/docs/test_architecture.py::test_the_tree_names_every_module",
+    (_TREE, "cli → api"): "tests/docs/test_architecture.py::test_import_directions_are_those_of_the_layer_contract",
+}
+"""Text that no command of its page prints, by page and beginning, and the test that holds it against the truth."""
 _BIN = Path(sys.executable).parent
 _TIMEOUT_S = 60
 _KEYS_OF_VENDORS = (
@@ -102,17 +93,18 @@ def test_a_page_does_what_it_says(page: Path, folder: Path) -> None:
     runner = _Page(page, folder)
     _record_traces(folder / "traces")
 
-    for block in markdown.blocks(page):
-        runner.run(block)
+    blocks = markdown.blocks(page)
+    runner.write_modules(blocks)
+    for block, following in zip_longest(blocks, blocks[1:]):
+        runner.run(block, following)
 
 
-def test_every_page_with_code_is_run() -> None:
-    """A page that shows Python code or a command line is among those that are run, or its own tests run it."""
-    own_tests = set((ROOT / "docs/reference").glob("*.md"))
-
-    with_code = {page for page in markdown.pages() if markdown.languages(page) & {"python", "console"}}
-
-    assert with_code - own_tests <= set(_PAGES)
+def test_what_is_shown_elsewhere_is_shown() -> None:
+    """The text is still on its page, and the test that is named is there."""
+    for (page, beginning), test in _SHOWN_ELSEWHERE.items():
+        file, _, name = test.partition("::")
+        assert any(block.text.lstrip().startswith(beginning) for block in markdown.blocks(ROOT / page)), beginning
+        assert f"def {name}" in (ROOT / file).read_text(encoding="utf-8")
 
 
 def _record_traces(folder: Path) -> None:
@@ -128,36 +120,73 @@ class _Page:
 
     def __init__(self, page: Path, folder: Path) -> None:
         self._page = page
+        self._name = page.relative_to(ROOT).as_posix()
         self._folder = folder
         self._module = ModuleType("snippets")
         self._shell_command: str | None = None
+        self._yaml = ""
         self._code = 0
 
-    def run(self, block: Block) -> None:
+    def write_modules(self, blocks: Sequence[Block]) -> None:
+        """Python files, which a workflow file may name before the page shows them."""
+        for block in blocks:
+            if block.language == "python" and block.file is not None:
+                self._write(block.file, block.text)
+
+    def run(self, block: Block, following: Block | None) -> None:
+        command, self._shell_command = self._shell_command, None
+        if any(self._name == page and block.text.lstrip().startswith(text) for page, text in _SHOWN_ELSEWHERE):
+            return
         match block.language:
-            case "python" | "yaml" | "toml" if block.file is not None:
-                file = self._folder / block.file
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(block.text, encoding="utf-8")
-                if block.language == "yaml":
-                    load_workflow(file)
+            case "python" | "toml" if block.file is not None:
+                self._write(block.file, block.text)
             case "yaml":
-                file = self._folder / f"line_{block.line}.yaml"
-                file.write_text(block.text, encoding="utf-8")
-                load_workflow(file, entrypoint="optional")
+                self._yaml = block.text
+                file = self._write(block.file or f"line_{block.line}.yaml", _as_file(block.text))
+                if following is None or f"{block.file}:" not in following.text:  # with what is wrong with it
+                    load_workflow(file, entrypoint="optional")
             case "python":
                 # line numbers of the page, so that a traceback leads to it
                 code = compile("\n" * (block.line - 1) + block.text, str(self._page), "exec")
                 exec(code, self._namespace())
             case "console":
                 self._run_console(block)
-            case "sh" if "nat run" in block.text:
+            case "sh" if "nat run" in block.text and following is not None and following.language == "text":
                 self._shell_command = block.text.rpartition("&& ")[2].strip()
-            case "text" if self._shell_command is not None:
-                command, self._shell_command = self._shell_command, None
+            case "sh":
+                for line in block.text.splitlines():
+                    shell.check(line)
+            case "text" if command is not None:
                 self._check(command, block.text, block.line)
+            case "text" if (file_name := _file_of_messages(block)) is not None:
+                self._check_messages(self._write(file_name, _as_file(self._yaml)), block.text)
+            case "json":
+                for line in block.text.splitlines():
+                    json.loads(line)
+            case "toml":
+                tomllib.loads(block.text)
             case language:
-                assert language in _SHOWN_ONLY, f"{self._page}:{block.line}: a block of {language!r} is not tested"
+                raise AssertionError(
+                    f"{self._name}:{block.line}: nothing tests this block of {language or 'no language'!r}"
+                )
+
+    def _write(self, name: str, text: str) -> Path:
+        file = self._folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    def _check_messages(self, file: Path, shown: str) -> None:
+        """Each line is a problem of the file where the environment holds no keys."""
+        for name in _KEYS_OF_VENDORS:
+            os.environ.pop(name, None)
+        with pytest.raises(ConfigurationError) as raised:
+            load_workflow(file.name, entrypoint="optional")
+        for name in _KEYS_OF_VENDORS:
+            os.environ[name] = "key"
+
+        said = [str(problem) for problem in raised.value.problems]
+        assert [line for line in shown.splitlines() if line not in said] == [], said
 
     def _namespace(self) -> dict[str, Any]:
         sys.modules.setdefault("snippets", self._module)
@@ -194,6 +223,18 @@ class _Page:
         )
         self._code = done.returncode
         return done.stdout
+
+
+def _as_file(text: str) -> str:
+    """A workflow file: the text itself, or around it what it leaves out."""
+    if re.search(r"^(workflow|plugins|general):", text, re.MULTILINE):
+        return text
+    return "general:\n  telemetry:\n" + re.sub(r"^(?=.)", "    ", text, flags=re.MULTILINE)
+
+
+def _file_of_messages(block: Block) -> str | None:
+    named = re.match(r"([\w-]+\.yaml):\d+:\d+: ", block.text) if block.language == "text" else None
+    return None if named is None else named[1]
 
 
 def _commands(text: str) -> Iterator[tuple[str, str]]:

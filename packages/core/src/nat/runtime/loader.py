@@ -500,7 +500,8 @@ class _Loading:
         names = self._environment.empty.get(path)
         if names:
             self._ignored.add(path)
-            return f"{message}; {self._reason(path, names)}"
+            unnamed = [name for name in names if name not in message]
+            return f"{message}; {self._reason(path, unnamed)}" if unnamed else message
         return f"{message}, got {_shown(line['input'])}" if shows_value else message
 
     def _mapping(
