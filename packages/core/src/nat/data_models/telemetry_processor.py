@@ -27,3 +27,8 @@ class TelemetryProcessorBaseConfig(ComponentBaseConfig):
 
     _entry: ClassVar[str] = "a processor's entry"
     reserved_keys: ClassVar[frozenset[str]] = frozenset({"enabled", "timeout"})
+
+    @property
+    def may_block(self) -> bool:
+        """Whether a processor with these settings may block its thread; then its exporter has one to itself."""
+        return False

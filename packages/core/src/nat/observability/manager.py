@@ -963,6 +963,7 @@ class _Slot:
                     *redaction.processors,
                     *[await built.enter_async_context(self._processor(one)) for one in entry.processors],
                 ]
+                redaction.introduce(processors)
                 exporter = await built.enter_async_context(entry.registration.build(entry.config, self._builder))
                 view = LaneView(exporter)
                 options = configured(exporter.delivery_options, entry.config, entry.delivery)
@@ -1288,4 +1289,5 @@ def _has_own_loop(entry: ExporterEntry) -> bool:
         return delivery.loop == "own"
     has_spool = delivery is not None and delivery.spool.enabled
     registrations = [entry.registration, *(processor.registration for processor in entry.processors)]
-    return has_spool or not all(registration.is_ours for registration in registrations)
+    blocks = has_spool or any(processor.config.may_block for processor in entry.processors)
+    return blocks or not all(registration.is_ours for registration in registrations)

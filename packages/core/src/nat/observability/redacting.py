@@ -1,8 +1,10 @@
 """What redaction means for one lane: its guard, and what goes before its configured processors."""
 
+from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 from nat.observability.delivery.front import ConfiguredProcessor
+from nat.observability.processor.looking_processor import LookingProcessor
 from nat.observability.processor.redact_processor import RedactProcessor
 from nat.observability.redaction.guard import Guard, guard_of
 from nat.observability.redaction.rules import Rules, rules_of
@@ -37,3 +39,9 @@ class Redaction(NamedTuple):
         guard = guard_of(rules, switches) if rules.has_any or switches.hide_any else None
         processors = (ConfiguredProcessor(RedactProcessor(rules), "redact", _TIMEOUT_S),) if rules.paths else ()
         return cls(guard, processors)
+
+    def introduce(self, processors: Iterable[ConfiguredProcessor]) -> None:
+        """Tell processors that put values elsewhere, or take some from there, how this lane redacts them."""
+        for configured in processors:
+            if self.guard is not None and isinstance(configured.processor, LookingProcessor):
+                configured.processor.use_look(self.guard.look)

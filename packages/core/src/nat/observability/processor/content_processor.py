@@ -8,7 +8,8 @@ from nat.data_models.intermediate_step import IntermediateStep, StreamEventData
 from nat.data_models.span import Span, SpanEvent, SpanStatus
 from nat.data_models.span_names import SpanAttributes
 from nat.observability.processor.cutting import cut_value
-from nat.observability.processor.processor import Processor
+from nat.observability.processor.looking_processor import LookingProcessor
+from nat.observability.processor.offload import Offload, OffloadedParts
 from nat.observability.processor.step_metadata import metadata_of, with_contents
 from nat.observability.snapshot import encode, restore, snapshot, text
 from nat.observability.spans import conventions as names
@@ -18,6 +19,7 @@ __all__ = ["ContentMode", "ContentProcessor"]
 
 _MIME_TYPES = {names.INPUT_VALUE: names.INPUT_MIME_TYPE, names.OUTPUT_VALUE: names.OUTPUT_MIME_TYPE}
 _ERROR, _EVALUATIONS, _EXPLANATION = "error", "evaluations", "explanation"
+_OFFLOADED = SpanAttributes.NAT_CONTENT_OFFLOADED.value
 _REMOVED: Any = object()
 
 
@@ -42,40 +44,47 @@ class ContentMode(NamedTuple):
         return cls("truncate", int(match[1]))
 
 
-class ContentProcessor(Processor[Span | IntermediateStep, Span | IntermediateStep]):
-    """Passes on items with as much of their content as a mode says; what has been cut, or how long it was, is said in them.
+class ContentProcessor(LookingProcessor[Span | IntermediateStep, Span | IntermediateStep]):
+    """Passes on items with as much of their content as a mode says; what has been cut, stored or left out is said in them.
 
     Args:
         mode: How much.
+        offload: Stores large and binary parts; may block.
     """
 
-    def __init__(self, mode: ContentMode) -> None:
+    def __init__(self, mode: ContentMode, offload: Offload | None = None) -> None:
         self._mode = mode
+        self._offload = offload
 
     async def process(self, item: Span | IntermediateStep) -> Span | IntermediateStep:
         """The item, or a copy with less in it."""
-        if self._mode.name == "full":
+        if self._mode.name == "full" and self._offload is None:
             return item
-        change = _Change(self._mode)
+        parts = None if self._offload is None else self._offload.begin(self.look)
+        change = _Change(self._mode, parts)
         return _changed_span(item, change) if isinstance(item, Span) else _changed_step(item, change)
 
 
 class _Change:
     """What becomes of the content of one item, and what there is to say about that."""
 
-    def __init__(self, mode: ContentMode) -> None:
+    def __init__(self, mode: ContentMode, parts: OffloadedParts | None) -> None:
         self._mode = mode
+        self._parts = parts
         self._cut_chars = 0
         self._cut: list[str] = []
         self._lengths: dict[str, int] = {}
 
-    @property
     def notes(self) -> dict[str, Any]:
-        """Attributes, or fields of the metadata, to add."""
+        """Attributes, or fields of the metadata, to add; `nat.content.offloaded` is a list."""
         notes: dict[str, Any] = dict(self._lengths)
         if self._cut:
             notes[SpanAttributes.NAT_CONTENT_CUT_CHARS.value] = self._cut_chars
             notes[SpanAttributes.NAT_CONTENT_CUT_ATTRIBUTES.value] = self._cut
+        if self._parts is not None and self._parts.references:
+            notes[_OFFLOADED] = self._parts.references
+        if self._parts is not None and self._parts.lost:
+            notes[SpanAttributes.NAT_CONTENT_LOST_PARTS.value] = self._parts.lost
         return notes
 
     def measure(self, given: Any, made: Any) -> None:
@@ -87,13 +96,20 @@ class _Change:
             }
             self._lengths = {key: _length(value) for key, value in lengths.items() if value is not None}
 
-    def apply(self, key: str, value: Any, *, is_about: bool = False) -> Any:
+    def any_value(self, key: str, value: Any) -> Any:
+        """What stands in place of any value, content or not: parts of it may be stored."""
+        return value if self._parts is None else self._parts.taken_from(key, value)
+
+    def content(self, key: str, value: Any, *, is_about: bool = False) -> Any:
         """What stands in place of a value that is content, or says something about some; `_REMOVED`: nothing."""
         if value is None or (is_about and self._mode.name != "none"):
             return value
+        value = self.any_value(key, value)
+        if self._mode.name == "full":
+            return value
         if self._mode.name != "truncate":
             return _REMOVED
-        shorter = cut_value(value, self._mode.max_chars)
+        shorter = cut_value(value, self._mode.max_chars, () if self._parts is None else self._parts.urls)
         if shorter is not value:
             self._cut_chars += _length(value) - _length(shorter)
             self._cut.append(key)
@@ -101,52 +117,58 @@ class _Change:
 
     def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Metadata of a step or span."""
-        changed = _each(fields, lambda key, value: self.apply(key, value) if is_content_field(key) else value)
+        changed = _each(fields, self._field)
         if fields.get(_ERROR) and _ERROR not in changed:  # that it failed is no content
             changed[_ERROR] = fields.get("error_type") or "_OTHER"
-        evaluations = changed.get(_EVALUATIONS)
-        if type(evaluations) is list:
-            new = [self._evaluation(one) if type(one) is dict else one for one in evaluations]
-            if any(after is not before for after, before in zip(new, evaluations, strict=True)):
-                changed = {**changed, _EVALUATIONS: new}
         return changed
 
+    def _field(self, key: str, value: Any) -> Any:
+        if is_content_field(key):
+            return self.content(key, value)
+        if key == _EVALUATIONS and type(value) is list:
+            new = [self._evaluation(one) if type(one) is dict else one for one in value]
+            return value if all(after is before for after, before in zip(new, value, strict=True)) else new
+        return self.any_value(key, value)
+
     def _evaluation(self, evaluation: dict[str, Any]) -> dict[str, Any]:
-        return _each(evaluation, lambda key, value: self.apply(key, value) if key == _EXPLANATION else value)
+        return _each(evaluation, lambda key, value: self.content(key, value) if key == _EXPLANATION else value)
 
 
 def _changed_span(span: Span, change: _Change) -> Span:
     given = span.attributes
     change.measure(given.get(names.INPUT_VALUE), given.get(names.OUTPUT_VALUE))
-    attributes = _each(given, lambda key, value: _attribute(key, value, change))
+    attributes = dict(_each(given, lambda key, value: _attribute(key, value, change)))
     for key, mime_type_key in _MIME_TYPES.items():
         value = attributes.get(key)
         is_json = attributes.get(mime_type_key) == names.JSON
         if is_json and value is not given.get(key) and type(value) is str and not _is_json(value):
-            attributes = {**attributes, mime_type_key: names.TEXT}
+            attributes[mime_type_key] = names.TEXT
     events = [_changed_event(event, change) for event in span.events]
-    message = change.apply("status.message", span.status.message)
+    message = change.content("status.message", span.status.message)
     status = SpanStatus.model_construct(code=span.status.code, message=None if message is _REMOVED else message)
-    return span.model_copy(update={"attributes": {**attributes, **change.notes}, "events": events, "status": status})
+    notes = change.notes()
+    if _OFFLOADED in notes:
+        notes[_OFFLOADED] = encode(notes[_OFFLOADED]).decode()
+    return span.model_copy(update={"attributes": {**attributes, **notes}, "events": events, "status": status})
 
 
 def _attribute(key: str, value: Any, change: _Change) -> Any:
     if key == names.METADATA and type(value) is str:
         fields = _object(value)
         if fields is None:
-            return value
+            return change.any_value(key, value)
         changed = change.fields(fields)
         return value if changed is fields else encode(changed).decode() if changed else _REMOVED
     if not is_content(key):
-        return value
-    return change.apply(key, value, is_about=describes_content(key))
+        return change.any_value(key, value)
+    return change.content(key, value, is_about=describes_content(key))
 
 
 def _changed_event(event: SpanEvent, change: _Change) -> SpanEvent:
     def changed(key: str, value: Any) -> Any:
         if not is_content_of_event(key):
-            return value
-        return change.apply(key, value, is_about=describes_content(key))
+            return change.any_value(key, value)
+        return change.content(key, value, is_about=describes_content(key))
 
     attributes = _each(event.attributes, changed)
     return event if attributes is event.attributes else event.model_copy(update={"attributes": attributes})
@@ -157,11 +179,11 @@ def _changed_step(step: IntermediateStep, change: _Change) -> IntermediateStep:
     if data is not None:
         change.measure(data.input, data.output)
         fields = {**data.__dict__, **(data.model_extra or {})}
-        changed = _each(fields, lambda key, value: change.apply(f"data.{key}", value))
+        changed = _each(fields, lambda key, value: change.content(f"data.{key}", value))
         if changed is not fields:
             data = StreamEventData.model_construct(**changed) if changed.keys() - _empty(changed) else None
     metadata = change.fields(metadata_of(step))
-    return with_contents(step, {**metadata, **change.notes}, data)
+    return with_contents(step, {**metadata, **change.notes()}, data)
 
 
 def _empty(fields: dict[str, Any]) -> set[str]:
