@@ -61,6 +61,7 @@ def test_every_backend_has_an_example() -> None:
         shown[file.parent.name] = {entry["_type"] for entry in tracing.values()}
 
     assert shown.pop("quickstart") == {"console", "file"}
+    assert shown.pop("advanced_exporter") == {"run_reports"}
     assert sorted(shown) == sorted(set(_TYPES) - {"console", "file"})
     assert all(name in types for name, types in shown.items())
 
