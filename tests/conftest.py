@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("nat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("nat")
 
 _OTHER_TIERS = tuple(Path(__file__).parent / name for name in ("products", "endurance"))
 

@@ -28,7 +28,7 @@ def send(url: str, *run_ids: str, **settings: Any) -> ExporterStatus:
     with Telemetry({"catalyst": config(url, **settings)}, delivery=QUICK) as telemetry:
         for run_id in run_ids:
             replay(recorded_run(run_id), telemetry)
-            status = telemetry.flush(20.0).exporters["catalyst"]
+            status = telemetry.flush(60.0).exporters["catalyst"]
     return status
 
 
@@ -120,7 +120,7 @@ def test_tokens_that_expire_between_two_runs_are_replaced(stand_in: CatalystStan
     with Telemetry(config(url), delivery=QUICK) as telemetry:
         for _ in range(3):
             replay(recorded_run("tool_call"), telemetry)
-            telemetry.flush(20.0)
+            telemetry.flush(60.0)
             stand_in.expire_tokens()
 
     assert (len(stand_in.documents), stand_in.counts["token"]) == (3, 3)
@@ -237,9 +237,9 @@ def test_runs_that_go_on_at_the_same_time_are_documents_of_their_own(stand_in: C
         with telemetry.run("long"):
             with step("early"):
                 pass
-            in_between = telemetry.flush(10.0)
+            in_between = telemetry.flush(60.0)
             assert (in_between.outcomes["catalyst"].left, stand_in.documents) == (1, [])
-        telemetry.flush(10.0)
+        telemetry.flush(60.0)
         names = [[span["name"] for span in document["data"][0]["spans"]] for document in stand_in.documents]
 
     assert names == [["early.0", "long.0"]]
@@ -256,7 +256,7 @@ def test_a_run_that_never_ends_is_uploaded_at_the_close(stand_in: CatalystStandI
 
     scope = contextvars.copy_context().run(begin)  # so that what comes after this test is not inside
 
-    result = telemetry.close(20.0)
+    result = telemetry.close(60.0)
 
     assert (result.exporters["catalyst"].delivered, result.exporters["catalyst"].lost) == (2, 0)
     (document,) = stand_in.documents
@@ -277,7 +277,7 @@ def test_what_waits_is_on_disk_as_a_run_and_is_uploaded_by_the_next_process(
     stand_in._plans.clear()
 
     with Telemetry(config(url), delivery=delivery) as telemetry:
-        status = telemetry.flush(20.0).exporters["catalyst"]
+        status = telemetry.flush(60.0).exporters["catalyst"]
 
     assert (status.recovered, status.delivered) == (9, 9)
     assert [len(document["data"][0]["spans"]) for document in stand_in.documents] == [9]

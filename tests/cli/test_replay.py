@@ -114,7 +114,7 @@ def test_an_outage_ends_it_and_nothing_is_lost(place: Workplace, backend: FaultB
     began = time.monotonic()
     replay = place.nat(*REPLAY, "--all", "--timeout", "0.5", code=1)
 
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50
     assert "Nothing got through for 0.5 s: gave up." in replay.stderr
     assert replay.stderr.splitlines()[-1].split() == ["prod", "0", "0", "2"]
     assert "at the next start" not in replay.stderr

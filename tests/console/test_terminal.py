@@ -7,10 +7,11 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
+
+from tests.support.waiting import PATIENCE_S, wait_for
 
 _PREAMBLE = """
 import os, sys, threading, time
@@ -62,11 +63,7 @@ class Terminal:
         return "\n".join(line.rstrip() for line in lines).rstrip("\n") + "\n"
 
     def wait_for(self, is_true: Callable[[str], bool]) -> str:
-        deadline = time.monotonic() + 30
-        tick = threading.Event()
-        while not is_true(self.screen):
-            assert time.monotonic() < deadline, self.screen
-            tick.wait(0.02)
+        wait_for(lambda: is_true(self.screen), seen=lambda: self.screen)
         return self.screen
 
     def go_on(self) -> None:
@@ -76,7 +73,7 @@ class Terminal:
         self.process.stdin.flush()
 
     def ended(self) -> str:
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=PATIENCE_S)
         self._reader.join()
         return self.screen
 

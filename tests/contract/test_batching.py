@@ -15,6 +15,7 @@ from nat.observability.exporter.span_exporter import SpanExporter
 from nat.observability.processor.batching_processor import BatchingProcessor
 from nat.observability.processor.processor import Processor
 from tests.support.collecting import Received, SpanCollector, emit, registered
+from tests.support.waiting import PATIENCE_S
 
 FAR_AWAY_S = 3_600.0
 
@@ -248,7 +249,7 @@ async def test_a_stall_behind_does_not_block_producers_and_loses_nothing_within_
     async with exporter.start():
         for number in range(50):
             emit(str(number))
-        await asyncio.wait_for(exporter.is_stalled.wait(), 10)
+        await asyncio.wait_for(exporter.is_stalled.wait(), PATIENCE_S)
         assert exporter.batches == []
         exporter.may_go.set()
 
@@ -276,7 +277,7 @@ def test_shutdown_timeout_bounds_the_final_flush() -> None:
     began = time.monotonic()
     status = telemetry.close().exporters["hanging"]
 
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 9.0  # and not the ten seconds that are usual
     assert called.items == ["called"]
     assert (status.accepted, status.delivered, status.lost, status.pending) == (2, 0, 2, 0)
 

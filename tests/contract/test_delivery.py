@@ -58,7 +58,7 @@ def _run_once(build: Callable[[], BaseExporter], *, step: bool = False) -> tuple
             if step:
                 emit("work", input="4111 1111 1111 1111")
             run.output = result = "the workflow's own result"
-        status = telemetry.flush(30.0).exporters["backend"]
+        status = telemetry.flush(60.0).exporters["backend"]
     return status, result
 
 
@@ -237,7 +237,7 @@ def test_a_backend_that_is_away_harms_neither_the_workflow_nor_other_exporters()
         with telemetry.run("run") as run:
             emit("work")
             run.output = "fine"
-        status = telemetry.flush(10.0).exporters
+        status = telemetry.flush(60.0).exporters
 
     assert sorted(span.name for span in received.items) == ["run", "work"]
     assert (status["there"].delivered, status["away"].delivered, status["away"].lost) == (2, 0, 2)
@@ -269,7 +269,7 @@ def test_every_item_has_one_counted_fate() -> None:
         with telemetry.run("run"):
             emit("refused")
             emit("taken")
-        status = telemetry.flush(10.0).exporters["backend"]
+        status = telemetry.flush(60.0).exporters["backend"]
 
     assert (status.accepted, status.recovered) == (3, 0)
     fates = status.delivered + status.rejected + sum(status.dropped.values()) + status.dead_lettered

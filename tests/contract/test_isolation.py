@@ -82,7 +82,7 @@ def test_later_and_concurrent_runs_keep_a_working_client(backend: HttpBackend) -
         beside.start()
         with telemetry.run("first"):
             emit("in the first run")
-        telemetry.flush(10.0)
+        telemetry.flush(60.0)
         first_is_over.set()
         beside.join(20)
         with telemetry.run("second"):

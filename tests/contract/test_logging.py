@@ -33,7 +33,7 @@ def test_reception_start_stop_and_flush_are_shown_without_payload(caplog: pytest
     with Telemetry({"to_debug": registered(StepCollector)()}) as telemetry:
         with telemetry.run("run", input="confidential input"):
             emit("work", input="confidential input", output="confidential output")
-        telemetry.flush(10.0)
+        telemetry.flush(60.0)
 
     messages = "\n".join(f"{record.name} {record.getMessage()}" for record in caplog.records)
     for word in ("started", "stopped", "flush", "received"):

@@ -116,7 +116,7 @@ def test_what_a_processor_drops_is_counted() -> None:
         with telemetry.run("run"):
             emit("tool a", "TOOL")
             emit("work")
-        status = telemetry.flush(10.0).exporters["spans"]
+        status = telemetry.flush(60.0).exporters["spans"]
 
     assert sorted(span.name for span in received.items) == ["run", "work"]
     assert (status.accepted, status.delivered, status.dropped, status.pending) == (3, 2, {"filtered": 1}, 0)
@@ -196,7 +196,7 @@ def test_in_a_workflow_a_misfit_disables_its_exporter_only() -> None:
     with Telemetry({"bad": registered(misfit)(), "good": registered(lambda: SpanCollector(received))()}) as telemetry:
         with telemetry.run("run"):
             pass
-        status = telemetry.flush(10.0).exporters
+        status = telemetry.flush(60.0).exporters
 
     assert [span.name for span in received.items] == ["run"]
     assert (status["good"].state, status["bad"].state) == ("running", "disabled")
@@ -258,7 +258,7 @@ def test_a_processor_that_raises_lets_nothing_through(caplog: pytest.LogCaptureF
         with telemetry.run("run"):
             emit("secret", input="4111 1111 1111 1111")
             emit("harmless")
-        status = telemetry.flush(10.0).exporters["spans"]
+        status = telemetry.flush(60.0).exporters["spans"]
 
     assert sorted(span.name for span in received.items) == ["harmless", "run"]
     assert (status.accepted, status.delivered, status.dropped) == (3, 2, {"processor_error": 1})

@@ -64,7 +64,7 @@ _END = IntermediateStepPayload(
 def telemetry(exporters: int) -> Iterator[Telemetry]:
     """One whose exporters have started."""
     with Telemetry({f"exporter_{number}": registered(SpanCollector)() for number in range(exporters)}) as running:
-        running.flush(20.0)
+        running.flush(60.0)
         yield running
 
 

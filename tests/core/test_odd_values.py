@@ -153,9 +153,7 @@ shallow = st.recursive(leaves | words, containers, max_leaves=12)
 endless = st.sampled_from([50, 200, 300, 400]).map(nested) | shallow.map(cycle_of)
 values = st.sampled_from([*[shallow] * 4, endless, containers(endless)]).flatmap(lambda strategy: strategy)
 metadata = st.dictionaries(words | any_text, values, max_size=4)
-relaxed = settings(
-    deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+relaxed = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def strict(written: str | bytes) -> Any:

@@ -346,14 +346,14 @@ def test_long_reprs_are_cut() -> None:
 def test_huge_values_take_linear_time() -> None:
     """50 MB of text are not copied; a million elements, also with odd keys, take seconds, not hours."""
     huge = "x" * 50_000_000
-    started = time.perf_counter()
+    started = time.thread_time()
 
     assert snapshot(huge) is huge
     assert snapshot([huge]).__sizeof__() > 50_000_000
     assert snapshot([float("nan"), None, huge]).__sizeof__() > 50_000_000
     assert len(restore(snapshot([*range(1_000_000), None]))) == 1_000_001
     assert len(restore(snapshot(dict.fromkeys(range(300_000), 1.5)))) == 300_000
-    assert time.perf_counter() - started < 20
+    assert time.thread_time() - started < 20
 
 
 @pytest.mark.parametrize("length", [10, 3_000, 60_000])

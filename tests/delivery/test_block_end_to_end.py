@@ -67,7 +67,7 @@ def test_timeout_concurrency_and_retries_of_a_file_take_effect(tmp_path: Path) -
         for number in range(9):
             with telemetry.run(f"run {number}"):
                 pass
-        status = telemetry.flush(20.0).exporters["backend"]
+        status = telemetry.flush(60.0).exporters["backend"]
 
     assert (status.accepted, status.dropped) == (9, {"retries_exhausted": 9})
     assert (attempts.count, attempts.most_at_once) == (18, 3)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from tests.delivery.programs import end_group, read_spans, run_program, start_program
 from tests.runs.scripts import nat_command
 from tests.support.http_backend import HttpBackend, running_backend
+from tests.support.waiting import PATIENCE_S
 
 SPANS = 300
 
@@ -37,7 +37,7 @@ async def answer(question):
         with step(f"work {{number}}"):
             pass
     print("ready", flush=True)
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 """
 
 
@@ -73,13 +73,10 @@ def test_a_program_killed_by_sigterm_under_nat_run(tmp_path: Path, backend: Http
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        started = time.monotonic()
         os.kill(process.pid, signal.SIGTERM)
-        output, _ = process.communicate(timeout=30)
-        took_s = time.monotonic() - started
+        output, _ = process.communicate(timeout=PATIENCE_S)
     finally:
         end_group(process)
 
     assert process.returncode == 128 + signal.SIGTERM, output
-    assert took_s < 11
     assert Counter(span["name"] for span in read_spans(backend)) == EXPECTED

@@ -138,7 +138,7 @@ for number in range(30):
     pid = os.fork()
     if pid == 0:
         work(f"child {number}", 2)
-        telemetry.close(20)
+        telemetry.close(60.0)
         os._exit(0)
     children.append(pid)
 codes = [os.waitpid(pid, 0)[1] for pid in children]
@@ -282,7 +282,7 @@ pid = os.fork()
 if pid == 0:
     import slow
     work("child", 1)
-    telemetry.close(20)
+    telemetry.close(60.0)
     os._exit(0)
 assert os.waitpid(pid, 0)[1] == 0
 work("parent", 1)

@@ -26,8 +26,9 @@ from nat.observability.processor.callback_processor import CallbackProcessor
 from nat.observability.processor.processor import Processor
 from tests.support.collecting import DictCollector, Received, SpanCollector, StepCollector, emit, registered
 from tests.support.collecting import step as make_step
+from tests.support.waiting import PATIENCE_S, wait_for
 
-_FLUSH_S = 10.0
+_FLUSH_S = PATIENCE_S
 
 
 class RustPanicError(BaseException):
@@ -57,7 +58,7 @@ def run_beside_a_healthy_one(build: Callable[[], BaseException | BaseExporter], 
     started = time.monotonic()
     flushed = telemetry.flush(_FLUSH_S)
     assert time.monotonic() - started < _FLUSH_S - 1, flushed
-    status = telemetry.close(5.0)
+    status = telemetry.close(PATIENCE_S)
     assert len(received) == spans
     assert status.exporters["healthy"].delivered == spans
     hostile = status.exporters["hostile"]
@@ -220,7 +221,7 @@ def test_whatever_the_start_raises_disables_that_exporter_only(place: str, error
     telemetry.flush(_FLUSH_S)
     with telemetry.run("another"):
         emit("work")
-    status = telemetry.close(5.0).exporters
+    status = telemetry.close(PATIENCE_S).exporters
 
     assert len(received) == 4
     assert (status["hostile"].state, status["hostile"].dropped) == ("disabled", {"exporter_disabled": 4})
@@ -321,7 +322,7 @@ def test_items_submitted_by_other_threads_are_not_taken_for_those_of_export() ->
         def export(self, event: IntermediateStep) -> None:
             if event.name == "work 0" and not started.is_set():
                 started.set()
-                assert go_on.wait(10.0)
+                assert go_on.wait(PATIENCE_S)
                 raise ValueError("and now this")
             super().export(event)
 
@@ -332,7 +333,7 @@ def test_items_submitted_by_other_threads_are_not_taken_for_those_of_export() ->
     with Telemetry({"disturbed": registered(build)()}) as telemetry:
         with telemetry.run("run"):
             emit("work 0")
-        assert started.wait(10.0)
+        assert started.wait(PATIENCE_S)
         item = instances[0]
         StepCollector.export(item, _a_step())
         StepCollector.export(item, _a_step())
@@ -357,7 +358,7 @@ def test_what_waits_for_an_own_export_when_the_end_comes_is_delivered(base: type
     with telemetry.run("run"):
         for number in range(499):
             emit(f"work {number}")
-    status = telemetry.close(20.0).exporters["own"]
+    status = telemetry.close(PATIENCE_S).exporters["own"]
 
     assert_balanced(status)
     items = 500 if base is SpanCollector else 1_000
@@ -498,14 +499,12 @@ def test_an_exporter_that_flushes_or_closes_the_whole_telemetry_stops_nobody(*, 
         pass
     received.wait_for(1)
     started = time.monotonic()
-    telemetry.flush(5.0)
-    telemetry.close(5.0)
-    while any(thread.name in ("nat meddling", "nat healthy") for thread in threading.enumerate()):
-        assert time.monotonic() - started < 9.0, "a loop goes on although telemetry is closed"
-        time.sleep(0.01)
+    telemetry.flush(PATIENCE_S)
+    telemetry.close(PATIENCE_S)
+    wait_for(lambda: not any(thread.name in ("nat meddling", "nat healthy") for thread in threading.enumerate()))
     status = telemetry.status().exporters
 
-    assert time.monotonic() - started < 9.0
+    assert time.monotonic() - started < PATIENCE_S - 1  # no deadline has come but its own, of a tenth of a second
     assert_balanced(status["meddling"])
     assert (status["healthy"].delivered, status["healthy"].pending) == (1, 0)
 
@@ -564,7 +563,7 @@ def test_every_reading_is_true_while_items_move() -> None:
         assert_balanced(status)
     stop.set()
     worker.join()
-    telemetry.close(10.0)
+    telemetry.close(60.0)
 
     assert [accepted for accepted, _ in readings] == sorted(accepted for accepted, _ in readings)
     assert all(accepted <= most for accepted, most in readings)
@@ -613,13 +612,14 @@ def test_flushes_that_time_out_leave_nothing_behind() -> None:
         emit("work")
     for _ in range(20):
         telemetry.flush(0.01)
-    time.sleep(0.1)
     lane = instances[0]._life.lane
-    waiting = len([waiter for _, waiter in lane._sender._waiters if not waiter.done()]) + len(lane._flushes)
-    release.set()
-    telemetry.close(5.0)
 
-    assert waiting == 0
+    def waiting() -> int:
+        return len([waiter for _, waiter in lane._sender._waiters if not waiter.done()]) + len(lane._flushes)
+
+    wait_for(lambda: waiting() == 0)
+    release.set()
+    telemetry.close(PATIENCE_S)
 
 
 def test_lists_are_given_up_whole_and_counted_by_item() -> None:

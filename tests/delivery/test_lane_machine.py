@@ -466,6 +466,5 @@ TestSpoolingLane = SpoolingLaneMachine.TestCase
 TestLane.settings = TestSpoolingLane.settings = settings(
     max_examples=_EXAMPLES,
     stateful_step_count=40,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -8,8 +8,9 @@ from nat.data_models.span import Span
 from nat.observability import Telemetry
 from tests.support.bad_exporter import MANNERS, PLACES, SPANS, Manners, bad_config, life_beside
 from tests.support.collecting import Received, SpanCollector, emit, registered
+from tests.support.waiting import wait_for
 
-LOAD_S = 3.0  # what a machine under load may add; benchmarks/deadlines.py holds to the promised figures on an idle one
+LOAD_S = 30.0  # what a machine under load may add; benchmarks/deadlines.py holds to the promised figures on an idle one
 
 
 @pytest.fixture
@@ -47,8 +48,9 @@ def test_flush_and_close_say_what_they_did(manners: Manners) -> None:
     telemetry = Telemetry(configs).start()
     for number in range(10):
         emit(str(number))
+    wait_for(lambda: telemetry.status().exporters["good"].delivered == 10)
 
-    first = telemetry.flush(0.5)
+    first = telemetry.flush(0.1)
     second = telemetry.flush(0.1)
     last = telemetry.close(0.1)
 

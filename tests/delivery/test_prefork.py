@@ -16,6 +16,7 @@ import pytest
 
 from tests.delivery.programs import end_group, read_spans, start_program
 from tests.support.http_backend import HttpBackend, running_backend
+from tests.support.waiting import PATIENCE_S
 
 REQUESTS = 60
 
@@ -45,10 +46,10 @@ def backend() -> Iterator[HttpBackend]:
 
 
 def wait_until_served(process: "subprocess.Popen[str]", port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            socket.create_connection(("127.0.0.1", port), PATIENCE_S).close()
         except OSError:
             time.sleep(0.05)
         else:
@@ -57,7 +58,7 @@ def wait_until_served(process: "subprocess.Popen[str]", port: int) -> None:
 
 
 def ask(port: int, number: int) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request("GET", f"/{number}")
         return connection.getresponse().status
@@ -74,7 +75,8 @@ def test_four_workers_deliver_every_span_once_and_end(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = ["--workers", "4", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "10", "--no-control-socket"]
+    patience = ["--graceful-timeout", "60", "--timeout", "120"]
+    options = ["--workers", "4", "--bind", f"127.0.0.1:{port}", *patience, "--no-control-socket"]
     command = [sys.executable, "-m", "gunicorn", *options, *(["--preload"] if preloaded else []), "application:app"]
 
     process = start_program(command, tmp_path, is_measured=False)
@@ -83,7 +85,7 @@ def test_four_workers_deliver_every_span_once_and_end(
         with ThreadPoolExecutor(8) as pool:
             assert set(pool.map(lambda number: ask(port, number), range(REQUESTS))) == {200}
         os.kill(process.pid, signal.SIGTERM)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=PATIENCE_S)
     finally:
         end_group(process)
 

@@ -65,8 +65,8 @@ def test_a_run_comes_as_one_list_when_it_ends(exporter: WholeRuns) -> None:
             with telemetry.run(name):
                 emit(f"{name} a")
                 emit(f"{name} b")
-                assert telemetry.flush(10.0).outcomes["whole_runs"].left == 2
-        telemetry.flush(10.0)
+                assert telemetry.flush(60.0).outcomes["whole_runs"].left == 2
+        telemetry.flush(60.0)
         lists = list(exporter.names)
 
     assert lists == [["first a", "first b", "first"], ["second a", "second b", "second"]]
@@ -77,7 +77,7 @@ def test_a_run_in_a_run_is_part_of_its_list(exporter: WholeRuns) -> None:
     with Telemetry(WholeRunsConfig()) as telemetry:
         with telemetry.run("outer"), telemetry.run("inner"):
             emit("work")
-        telemetry.flush(10.0)
+        telemetry.flush(60.0)
 
     assert [sorted(names) for names in exporter.names] == [["inner", "outer", "work"]]
 
@@ -101,7 +101,7 @@ def test_steps_outside_any_run_come_one_by_one(exporter: WholeRuns) -> None:
     with Telemetry(WholeRunsConfig()) as telemetry:
         with step("outside"), step("inside"):
             pass
-        telemetry.flush(10.0)
+        telemetry.flush(60.0)
         lists = list(exporter.names)
 
     assert lists == [["inside", "outside"]]
@@ -112,9 +112,9 @@ def test_what_comes_after_the_end_of_its_run_comes_alone(exporter: WholeRuns) ->
     with Telemetry(WholeRunsConfig()) as telemetry:
         with telemetry.run("run"):
             context = contextvars.copy_context()
-        telemetry.flush(10.0)
+        telemetry.flush(60.0)
         context.run(emit, "late")
-        telemetry.flush(10.0)
+        telemetry.flush(60.0)
         lists = list(exporter.names)
 
     assert lists == [["run"], ["late"]]
@@ -127,7 +127,7 @@ def test_a_run_that_fails_to_be_sent_is_sent_again_as_a_whole(exporter: WholeRun
     with Telemetry(WholeRunsConfig(), delivery=delivery) as telemetry:
         with telemetry.run("run"):
             emit("work")
-        status = telemetry.flush(10.0).exporters["whole_runs"]
+        status = telemetry.flush(60.0).exporters["whole_runs"]
 
     assert exporter.names == [["work", "run"]]
     assert (status.delivered, status.lost) == (2, 0)
@@ -142,7 +142,7 @@ def test_a_run_that_is_too_large_comes_in_parts(exporter: WholeRuns) -> None:
         with telemetry.run("run"):
             for number in range(4):
                 emit(f"work {number}")
-        status = telemetry.flush(10.0).exporters["whole_runs"]
+        status = telemetry.flush(60.0).exporters["whole_runs"]
 
     assert sorted(exporter.names) == [["work 0"], ["work 1", "work 2"], ["work 3", "run"]]
     assert (status.delivered, status.lost) == (5, 0)

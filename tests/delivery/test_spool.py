@@ -144,7 +144,7 @@ def test_every_fsync_policy_keeps_and_lets_go(tmp_path: Path, fsync: FsyncPolicy
     assert recovered(tmp_path) == [b"%d" % number for number in range(8)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.lists(st.binary(max_size=200), max_size=5), max_size=8),
     st.randoms(use_true_random=False),

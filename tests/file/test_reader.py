@@ -221,7 +221,7 @@ def _clean(value: Any) -> Any:
     return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(name=_text, value=_json)
 async def test_odd_text_makes_one_line_and_comes_back(tmp_path: Path, name: str, value: Any) -> None:
     path = tmp_path / "odd.jsonl"
@@ -235,7 +235,7 @@ async def test_odd_text_makes_one_line_and_comes_back(tmp_path: Path, name: str,
     assert (found.name, found.data and found.data.input) == (_clean(name), _clean(value))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(name=_text, value=_json.filter(lambda value: value is not None))
 @pytest.mark.parametrize("encode", [line_of_span, line_of_request])
 def test_odd_attributes_make_one_line_and_come_back(tmp_path: Path, encode: Any, name: str, value: Any) -> None:

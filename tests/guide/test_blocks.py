@@ -203,10 +203,10 @@ def test_block_12_registers_and_its_options_have_effect(session: GuideSession, b
     with Telemetry({"custom_exporter": config}) as telemetry:
         with telemetry.run("first"):
             pass
-        telemetry.flush(10.0)
+        telemetry.flush(60.0)
         with telemetry.run("second"):
             pass
-        status = telemetry.flush(10.0).exporters["custom_exporter"]
+        status = telemetry.flush(60.0).exporters["custom_exporter"]
 
     assert [body["span"]["name"] for body in backend.bodies] == ["first", "second"]
     assert (status.accepted, status.delivered, status.lost) == (2, 1, 1)
@@ -231,7 +231,7 @@ def test_block_12_logs_and_raises_only_errors_of_its_own_exporter(
     session.module.__dict__["CustomSpanExporter"] = None
     with Telemetry({"custom_exporter": broken}) as telemetry:
         _run(telemetry)
-        status = telemetry.flush(10.0).exporters["custom_exporter"]
+        status = telemetry.flush(60.0).exporters["custom_exporter"]
     assert [record.levelname for record in caplog.records if record.name == "guide.custom"] == ["ERROR"]
     assert status.state == "disabled"
 
@@ -338,7 +338,7 @@ def test_block_17_posts_every_span_before_the_session_closes(session: GuideSessi
 
     with Telemetry({"http": _register(session, "guide_http", build)()}) as telemetry:
         _run(telemetry)
-        telemetry.flush(10.0)
+        telemetry.flush(60.0)
         _run(telemetry)
 
     assert sorted(body["name"] for body in backend.bodies) == ["search", "search", "support", "support"]
@@ -356,7 +356,7 @@ def test_block_17_raises_http_errors_which_are_counted(session: GuideSession, ba
 
     with Telemetry({"http": config()}) as telemetry:
         _run(telemetry)
-        status = telemetry.flush(10.0).exporters["http"]
+        status = telemetry.flush(60.0).exporters["http"]
 
     assert (status.accepted, status.delivered, status.rejected) == (2, 0, 2)
 
@@ -403,7 +403,7 @@ def test_block_19_sends_lists_of_spans_over_otlp(session: GuideSession, caplog: 
         with Telemetry({"otlp": config}) as telemetry:
             for _ in range(3):
                 _run(telemetry)
-            status = telemetry.flush(10.0).exporters["otlp"]
+            status = telemetry.flush(60.0).exporters["otlp"]
 
     assert (status.delivered, status.lost) == (6, 0)
     assert {request.headers["authorization"] for request in receiver.requests} == {"Bearer k"}
@@ -589,7 +589,7 @@ def test_block_28_tries_three_times(
     with Telemetry({"retries": config()}) as telemetry:
         with telemetry.run("run"):
             pass
-        status = telemetry.flush(10.0).exporters["retries"]
+        status = telemetry.flush(60.0).exporters["retries"]
 
     assert calls == ["run"] * attempts
     assert (status.delivered, status.lost) == fate
@@ -606,7 +606,7 @@ def test_block_30_keeps_its_pool_open_for_every_export(session: GuideSession, ba
 
     with Telemetry({"pooled": _register(session, "guide_pooled", build)()}) as telemetry:
         _run(telemetry)
-        telemetry.flush(10.0)
+        telemetry.flush(60.0)
         _run(telemetry)
         assert made[0].session.closed is False
 
@@ -680,10 +680,10 @@ def test_block_34_exports_dicts_and_counts_per_run(
     with Telemetry.from_file(workflow) as telemetry:
         with telemetry.run("first"):
             pass
-        telemetry.flush(10.0)
+        telemetry.flush(60.0)
         with telemetry.run("second"):
             pass
-        telemetry.flush(10.0)
+        telemetry.flush(60.0)
         with telemetry.run("third"):
             emit("work")
 

@@ -12,6 +12,7 @@ from nat.observability.manager import ExporterStatus
 from nat.plugins.opentelemetry.otlp_span_adapter_exporter import OTLPSpanAdapterExporter
 from nat.plugins.opentelemetry.register import OtelCollectorConfig
 from tests.support.collecting import emit
+from tests.support.waiting import PATIENCE_S
 
 __all__ = ["QUICK", "delivered", "exporter_to", "sent", "span", "spans"]
 
@@ -50,7 +51,7 @@ async def sent(endpoint: str, *given: Span, **options: Any) -> None:
 
 
 def delivered(
-    endpoint: str, *, steps: int = 1, delivery: DeliveryConfig = QUICK, timeout_s: float = 20.0, **settings: Any
+    endpoint: str, *, steps: int = 1, delivery: DeliveryConfig = QUICK, timeout_s: float = PATIENCE_S, **settings: Any
 ) -> ExporterStatus:
     """One run of that many steps, and its root, through a lane; what became of them."""
     config = OtelCollectorConfig(endpoint=endpoint, **settings)

@@ -153,13 +153,13 @@ def test_beyond_its_queue_an_exporter_drops_and_counts() -> None:
 def test_a_run_leaves_nothing_to_the_garbage_collector() -> None:
     """Where no code of an author runs in its context, what belonged to it is free as soon as it was sent."""
     with FakeBackend() as backend, Telemetry(OtelCollectorConfig(endpoint=backend.url)) as telemetry:
-        telemetry.flush(20.0)
+        telemetry.flush(60.0)
         gc.collect()
         gc.disable()
         try:
             with telemetry.run("assistant"), step("search", "tool"):
                 state = weakref.ref(ContextState.get())
-            telemetry.flush(20.0)
+            telemetry.flush(60.0)
             assert state() is None
         finally:
             gc.enable()

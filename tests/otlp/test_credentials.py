@@ -181,7 +181,7 @@ def test_a_key_that_comes_late_costs_nothing(backend: FakeBackend, tmp_path: Pat
         telemetry.flush(0.2)
         assert telemetry.status().exporters["collector"].delivered == 0
         key.write_text("here")
-        status = telemetry.flush(20.0).exporters["collector"]
+        status = telemetry.flush(60.0).exporters["collector"]
 
     assert (status.delivered, status.lost) == (2, 0)
 
@@ -227,7 +227,7 @@ def test_a_key_that_the_server_repeats_is_masked_everywhere(
         with Telemetry({"collector": config}, delivery=delivery, status_directory=tmp_path / "status") as telemetry:
             with telemetry.run("run"):
                 emit("work")
-            telemetry.flush(10.0)
+            telemetry.flush(60.0)
             shown = f"{telemetry.status()!r} {telemetry.metrics()!r} {config!r} {config}"
         assert backend.requests[0].headers["x-api-key"] == CANARY
 

@@ -266,7 +266,7 @@ def test_a_call_without_an_answer_ends_at_the_timeout(backend: FakeBackend) -> N
     status = delivered(f"http://{backend.grpc_endpoint}", protocol="grpc", timeout=0.3)
 
     assert (status.delivered, status.lost) == (2, 0)
-    assert len(backend.requests) == 2
+    assert len(backend.requests) >= 2
 
 
 async def test_a_call_that_hangs_blocks_nobody(backend: FakeBackend) -> None:

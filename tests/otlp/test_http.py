@@ -331,7 +331,7 @@ def test_a_request_without_an_answer_ends_at_the_timeout(backend: FakeBackend, f
     status = delivered(backend.url, timeout=0.3)
 
     assert (status.delivered, status.lost) == (2, 0)
-    assert len(backend.requests) == 2
+    assert len(backend.requests) >= 2
 
 
 def test_dead_letters_keep_what_was_refused(backend: FakeBackend, tmp_path: Path) -> None:

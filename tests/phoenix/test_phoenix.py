@@ -197,7 +197,7 @@ def annotated(backend: FakeBackend, **settings: Any) -> tuple[ExporterStatus, li
     config = PhoenixConfig.model_validate({"endpoint": backend.base_url, "api_key": KEY, **settings})
     with Telemetry({"phoenix": config}, delivery=delivery) as telemetry:
         replay(recorded_run("guarded_answer"), telemetry)
-        status = telemetry.flush(20.0).exporters["phoenix"]
+        status = telemetry.flush(60.0).exporters["phoenix"]
     return status, [request for request in backend.requests if request.path == _ANNOTATIONS]
 
 

@@ -44,7 +44,7 @@ _VALUES = some.one_of(_SCALARS, some.lists(_SCALARS, max_size=3), some.dictionar
 
 
 @pytest.mark.parametrize("name", _TRANSLATIONS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(attributes=some.dictionaries(_KEYS, _VALUES, max_size=8), parent=some.sampled_from([None, 3]))
 def test_no_attribute_makes_a_translation_fail(name: str, attributes: dict[str, Any], parent: int | None) -> None:
     """It gives attributes that can be sent, and leaves the span alone."""

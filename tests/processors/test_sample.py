@@ -177,14 +177,14 @@ def test_nested_runs_and_late_steps_meet_the_fate_of_their_trace(is_failed: bool
         with telemetry.run("outer") as outer:
             with telemetry.run("inner"), step("inside"):
                 pass
-            telemetry.flush(10)
+            telemetry.flush(60.0)
             assert exporter.received.items == []
             inside = contextvars.copy_context()
             if is_failed:
                 emit("bad", metadata={"error": "no"})
-        telemetry.flush(10)
+        telemetry.flush(60.0)
         inside.run(emit, "late")
-        telemetry.flush(10)
+        telemetry.flush(60.0)
         open_after = telemetry.status().exporters["mine"].pending
     names = {span.name for span in exporter.received.items}
 
@@ -199,11 +199,11 @@ def test_what_is_held_waits_for_its_run_and_is_sent_at_the_end() -> None:
     telemetry = telemetry_to(exporter, config(keep="errors")).start()
     with telemetry.run("open"):
         emit("work")
-        telemetry.flush(10)
+        telemetry.flush(60.0)
         assert telemetry.status().exporters["mine"].pending == 1
         assert exporter.received.items == []
 
-        result = telemetry.close(10).exporters["mine"]
+        result = telemetry.close(60.0).exporters["mine"]
 
     assert {span.name for span in exporter.received.items} >= {"work"}
     assert result.pending == 0
@@ -266,7 +266,7 @@ def test_runs_of_a_telemetry_are_forgotten() -> None:
         for _ in range(50):
             with telemetry.run("run"), step("work"):
                 pass
-        telemetry.flush(10)
+        telemetry.flush(60.0)
         gc.collect()
         alive = [len(one._traces) for one in gc.get_objects() if type(one) is SampleProcessor]
 

@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.runs.scripts import nat_command
+from tests.support.waiting import wait_for
 
 AGENT = """\
 import asyncio
@@ -29,7 +29,7 @@ def raises(question):
 async def is_cancelled(question):
     with step("waits"):
         asyncio.current_task().cancel()
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
 
 
 def leaves_a_thread_behind(question):
@@ -47,7 +47,7 @@ def leaves_a_thread_behind(question):
 async def waits(question):
     with step("waits"):
         Path("started").touch()
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
 
 
 def blocks(question):
@@ -135,7 +135,7 @@ def test_a_run_that_is_interrupted(tmp_path: Path, function: str, signal_number:
     process = subprocess.Popen(
         command(tmp_path, function), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    wait_for(tmp_path / "started", process)
+    wait_for(lambda: (tmp_path / "started").exists() or process.poll() is not None)
     os.kill(process.pid, signal_number)
     _, errors = process.communicate(timeout=60)
 
@@ -144,15 +144,6 @@ def test_a_run_that_is_interrupted(tmp_path: Path, function: str, signal_number:
     assert "Traceback" not in errors
     assert set(spans) == {"waits"} if function == "waits" else {"waits", "blocks"}
     assert {span["status"]["code"] for span in spans.values()} == {"ERROR"}
-
-
-def wait_for(file: Path, process: "subprocess.Popen[str]") -> None:
-    """Return when another process has made a file."""
-    deadline = time.monotonic() + 30
-    while not file.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, f"{file} did not come"
-        os.sched_yield()
 
 
 assert sys.platform != "win32", "these tests send POSIX signals"

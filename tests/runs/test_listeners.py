@@ -50,7 +50,7 @@ def spans_of_a_run(*, subscribed: bool = False, steps_wanted: bool = False) -> l
     if steps_wanted:
         configs["steps"] = registered(lambda: StepCollector(steps))()
     with Telemetry(configs) as telemetry, ExitStack() as stack:
-        telemetry.flush(20.0)  # the exporters have started
+        telemetry.flush(60.0)  # the exporters have started
         if subscribed:
             subscription = ContextState.get().event_stream.get().subscribe(lambda _: None)
             stack.callback(subscription.unsubscribe)

@@ -24,6 +24,7 @@ from nat.data_models.intermediate_step import (
 from nat.observability import Telemetry, step
 from nat.plugins.file.register import FileConfig
 from tests.support.collecting import Received, StepCollector, registered
+from tests.support.waiting import PATIENCE_S
 
 
 class Model(BaseModel):
@@ -102,7 +103,7 @@ def strict_json(line: str) -> Any:
     return json.loads(line, parse_constant=refuse)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(value=values, text=st.text(st.characters(), max_size=10))
 def test_any_value_in_any_place_reaches_every_format(
     tmp_path_factory: pytest.TempPathFactory, value: Any, text: str
@@ -144,8 +145,10 @@ def test_a_huge_text_arrives_whole(tmp_path: Path) -> None:
     text = "0123456789" * 5_000_000
     file = tmp_path / "spans.jsonl"
 
-    with Telemetry(FileConfig(output_path=str(file), format="spans")) as telemetry, telemetry.run("run", input=text):
-        pass
+    with Telemetry(FileConfig(output_path=str(file), format="spans")) as telemetry:
+        with telemetry.run("run", input=text):
+            pass
+        telemetry.flush(PATIENCE_S)
 
     [line] = file.read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["attributes"]["input.value"] == text

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from nat.testing.tls import ServerTls
 from nat.testing.web_server import WebServer
+from tests.support.waiting import PATIENCE_S
 
 __all__ = ["CatalystStandIn", "StandInRequest", "Step", "catalyst_stand_in"]
 
@@ -77,7 +78,7 @@ class CatalystStandIn:
         """Every token that was given is refused from now on."""
         self._tokens.clear()
 
-    def wait_for_documents(self, count: int, timeout_s: float = 20.0) -> list[dict[str, Any]]:
+    def wait_for_documents(self, count: int, timeout_s: float = PATIENCE_S) -> list[dict[str, Any]]:
         """Block until so many were inserted."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.documents) >= count, timeout_s), self.requests[-8:]

@@ -19,6 +19,7 @@ from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.observability.exporter.base_exporter import BaseExporter
 from nat.observability.exporter.raw_exporter import RawExporter
 from nat.observability.exporter.span_exporter import SpanExporter
+from tests.support.waiting import PATIENCE_S
 
 __all__ = [
     "DictCollector",
@@ -32,7 +33,6 @@ __all__ = [
     "types_and_names",
 ]
 
-WAIT_S = 20.0
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class Received(Generic[T]):
         """Block until there are `count` items."""
         with self._changed:
             self._awaited.append(count)
-            has_come = self._changed.wait_for(lambda: len(self._items) >= count, WAIT_S)
+            has_come = self._changed.wait_for(lambda: len(self._items) >= count, PATIENCE_S)
             self._awaited.remove(count)
             assert has_come, f"{len(self._items)} of {count} items came: {self._items!r}"
             return list(self._items)

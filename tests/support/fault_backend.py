@@ -22,6 +22,7 @@ from nat.observability.exporter.raw_exporter import RawExporter
 from nat.observability.exporter.span_exporter import SpanExporter
 from nat.testing import FakeBackend, Request, closed_url, faults
 from nat.testing.faults import Fault
+from tests.support.waiting import PATIENCE_S
 
 __all__ = [
     "HANGS",
@@ -164,7 +165,7 @@ def closed_port() -> str:
 class PostSpans(SpanExporter[Span, dict[str, Any]]):
     """Posts each span; HTTP errors are aiohttp's own, as in most exporters out there."""
 
-    def __init__(self, endpoint: str, *, timeout: float = 2.0, retries: int | None = None) -> None:
+    def __init__(self, endpoint: str, *, timeout: float = PATIENCE_S, retries: int | None = None) -> None:
         super().__init__(timeout=timeout, retries=retries)
         self.endpoint = endpoint
         self.session = aiohttp.ClientSession()
@@ -184,7 +185,7 @@ class PostLists(PostSpans):
 
     @property
     def delivery_options(self) -> DeliveryOptions:
-        return DeliveryOptions(takes_lists=True, batch_size=500, concurrency=2, timeout_s=2.0)
+        return DeliveryOptions(takes_lists=True, batch_size=500, concurrency=2, timeout_s=PATIENCE_S)
 
     async def export_processed(self, item: Any) -> None:
         async with self.session.post(self.endpoint, json=item) as response:

@@ -11,10 +11,9 @@ from typing import Any
 from aiohttp import web
 
 from nat.testing.web_server import WebServer
+from tests.support.waiting import PATIENCE_S
 
 __all__ = ["HttpBackend", "Request", "running_backend"]
-
-_WAIT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class HttpBackend:
     def wait_for(self, count: int) -> list[Request]:
         """Block until `count` requests have arrived."""
         with self._arrived:
-            assert self._arrived.wait_for(lambda: len(self._requests) >= count, _WAIT_S), (
+            assert self._arrived.wait_for(lambda: len(self._requests) >= count, PATIENCE_S), (
                 f"{len(self._requests)} of {count} requests arrived"
             )
             return list(self._requests)

@@ -7,11 +7,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE_S, wait_for
 
 __all__ = ["HttpProxy", "Passage", "Relay"]
-
-_WAIT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +45,11 @@ class _Loopback:
         thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         thread.start()
         try:
-            assert self._is_ready.wait(_WAIT_S)
+            assert self._is_ready.wait(PATIENCE_S)
             yield
         finally:
             self._loop.call_soon_threadsafe(self._stop.set)
-            thread.join(_WAIT_S)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,7 +104,7 @@ class _Loopback:
 
     def hang_up(self) -> None:
         """Close all connections; returns once they are."""
-        asyncio.run_coroutine_threadsafe(self._hang_up(), self._loop).result(_WAIT_S)
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self._loop).result(PATIENCE_S)
 
     def wait_until_closed(self) -> None:
         """Block until clients have closed all connections."""

@@ -5,7 +5,7 @@ import threading
 from collections import Counter
 from contextlib import suppress
 
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE_S, wait_for
 
 __all__ = ["LeftBehind"]
 
@@ -21,12 +21,12 @@ class LeftBehind:
         self._threads = set(threading.enumerate())
         self._files = _open_files()
 
-    def assert_nothing(self, timeout_s: float = 30.0) -> None:
+    def assert_nothing(self, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the threads that came have left, and the files that were opened are closed."""
-        with suppress(AssertionError):
-            wait_for(lambda: not self.threads() and not self.files(), timeout_s)
-        left = [*self.threads(), *self.files()]
-        assert left == [], left
+        wait_for(lambda: not self._left(), timeout_s, seen=self._left)
+
+    def _left(self) -> list[str]:
+        return [*self.threads(), *self.files()]
 
     def threads(self) -> list[str]:
         """Names of those that have come."""

@@ -47,7 +47,7 @@ def test_an_exporters_retries_and_pauses_are_exact() -> None:
     virtual_time.run(scenario())
 
     assert exporter.times == pytest.approx([0.0, 1.0, 3.0, 63.0, 123.0], abs=0.2)
-    assert time.monotonic() - started_s < 10.0
+    assert time.monotonic() - started_s < 50.0
 
 
 def test_an_exporter_gives_up_when_it_says() -> None:
