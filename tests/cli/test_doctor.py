@@ -609,3 +609,18 @@ def test_an_exporter_that_blocks(others: Callable[..., Any], monkeypatch: pytest
     monkeypatch.setattr("nat.cli.examination._CLOSE_S", 0.2)
 
     assert others("blocks", "--timeout", "0.2")["cause"] == "timeout"
+
+
+def test_every_route_of_an_exporter_is_tried(place: Workplace, backend: FakeBackend) -> None:
+    """Each with its own key; where runs are withheld, there is nothing to try."""
+    backend.refuse = lambda request: faults.status(401) if request.headers.get("x-api-key") == "wrong" else None
+    routes = {name: {"headers": {"x-api-key": key}} for name, key in (("acme", KEY), ("globex", "wrong"))}
+    route = {"_type": "route", "by": "tenant", "routes": routes, "otherwise": "withhold"}
+    place.write({"prod": otlp(backend.base_url, processors=[route])})
+
+    report = json.loads(place.nat(*DOCTOR, "--json", code=1).stdout)
+
+    assert [(found["exporter"], found["status"], found["cause"]) for found in report["exporters"]] == [
+        ("prod/acme", "ok", None),
+        ("prod/globex", "failed", "unauthenticated"),
+    ]

@@ -124,9 +124,9 @@ class Examination:
 
 
 def _delivered_as(entry: ExporterEntry, delivery: DeliveryConfig) -> ExporterEntry:
-    return replace(
-        entry, required=False, delivery=delivery if entry.delivery is None else delivery.over(entry.delivery)
-    )
+    """The entry with these settings; every route of an exporter gets the test span."""
+    delivery = delivery if entry.delivery is None else delivery.over(entry.delivery)
+    return replace(entry, required=False, delivery=delivery, route=None)
 
 
 def _finding(checkup: Checkup, page: str | None) -> Finding:

@@ -15,7 +15,8 @@ from pydantic_core import PydanticUndefined
 from nat.data_models.component_config import ComponentBaseConfig
 from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.masking import is_secret_name
-from nat.data_models.telemetry_exporter import RESERVED_KEYS
+from nat.data_models.telemetry_exporter import RESERVED_KEYS, TelemetryExporterBaseConfig
+from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
 from nat.observability.component import EXPORTER
 from nat.observability.registry import PROCESSOR_TIMEOUT_S, Registration
 
@@ -82,12 +83,19 @@ def describe_settings(registration: Registration) -> list[str]:
         "",
         *(["Settings:"] if config.model_fields else ["It has no settings of its own."]),
         *_indented(line for setting in settings_of(config) for line in _lines(setting)),
+        *(_route_keys(config) if issubclass(config, TelemetryExporterBaseConfig) else ()),
         "",
         *(_exporter_keys() if registration.kind is EXPORTER else _processor_keys()),
         "",
         "Example:",
         *_indented(_example(registration, config)),
     ]
+
+
+def _route_keys(config: type[TelemetryExporterBaseConfig]) -> list[str]:
+    if not config.route_keys:
+        return []
+    return [f"Processor route can choose for each run: {', '.join(sorted(config.route_keys))}."]
 
 
 def _exporter_keys() -> list[str]:
@@ -229,7 +237,11 @@ def _example(registration: Registration, config: type[ComponentBaseConfig]) -> l
     chosen = [(key, field) for key, field in fields if field.is_required() or _is_open_secret(config, key, field)]
     settings = {key: _example_value(type_name, config, key, field) for key, field in chosen or fields[:1]}
     entry = {"_type": type_name, **settings}
-    section = {"tracing": {f"my_{type_name}": entry}} if registration.kind is EXPORTER else {"processors": [entry]}
+    section: dict[str, Any] = {"processors": [entry]}
+    if registration.kind is EXPORTER:
+        section = {"tracing": {f"my_{type_name}": entry}}
+    elif issubclass(config, TelemetryProcessorBaseConfig) and config.for_one_exporter:
+        section = {"tracing": {"my_phoenix": {"_type": "phoenix", **section}}}
     text: str = yaml.safe_dump({"general": {"telemetry": section}}, sort_keys=False, allow_unicode=True)
     return text.splitlines()
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -81,7 +82,7 @@ def find_directories(kind: "StorageKind", directory: Path | None, config_file: P
 def load_exporters(
     config_file: Path, overrides: tuple[tuple[str, str], ...] = (), *, entrypoint: "Entrypoint" = "unused"
 ) -> "Workflow":
-    """Read a workflow file for its exporters; its function is not looked up.
+    """Read a workflow file for its exporters, without those that are there to withhold; its function is not looked up.
 
     Raises:
         ConfigurationError: It cannot be used.
@@ -91,7 +92,7 @@ def load_exporters(
     workflow = load_workflow(config_file, overrides, entrypoint=entrypoint)
     if not workflow.exporters:
         raise CommandFailed(f"{config_file}: configures no exporter under general.telemetry.tracing.", EXIT_USAGE)
-    return workflow
+    return replace(workflow, exporters=[entry for entry in workflow.exporters if not entry.is_withheld])
 
 
 def sending_options(command: CommandT) -> CommandT:

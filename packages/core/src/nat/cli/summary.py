@@ -12,6 +12,7 @@ _ADVICE = {
     "too_large": "the backend takes nothing of that size; see delivery.max_item_bytes and delivery.batch.bytes.",
     "queue_full": "more came than the backend took; see delivery.intake.",
     "processor_error": "a processor raised, and what it has not processed is never sent. The log names the error.",
+    "unrouted": "runs whose metadata names no route, and are withheld; see processor route.",
     "processor_timeout": "a processor took too long, and what it has not processed is never sent; see its `timeout`.",
 }
 

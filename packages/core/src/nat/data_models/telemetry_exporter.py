@@ -36,6 +36,8 @@ class TelemetryExporterBaseConfig(ComponentBaseConfig):
 
     _entry: ClassVar[str] = "an exporter entry"
     reserved_keys: ClassVar[frozenset[str]] = RESERVED_KEYS
+    route_keys: ClassVar[frozenset[str]] = frozenset()
+    """Keys that say where runs go or on whose account; processor `route` may choose them for each run. None: it cannot."""
 
 
 class BatchConfigMixin(BaseModel):

@@ -27,6 +27,8 @@ class TelemetryProcessorBaseConfig(ComponentBaseConfig):
 
     _entry: ClassVar[str] = "a processor's entry"
     reserved_keys: ClassVar[frozenset[str]] = frozenset({"enabled", "timeout"})
+    for_one_exporter: ClassVar[bool] = False
+    """Whether it has a meaning among the processors of an exporter only, and none for all exporters together."""
 
     @property
     def may_block(self) -> bool:

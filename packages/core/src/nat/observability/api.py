@@ -179,7 +179,7 @@ class Telemetry:
 
     def trace_urls(self, run: "RunScope") -> dict[str, str]:
         """Pages on which backends show a run, by entry name; only of those that have such a page."""
-        return self._manager.trace_urls(run.trace_id, run.root_span_id)
+        return self._manager.run_urls(run)
 
     def close(self, timeout: float | None = None) -> "FlushResult":
         """Deliver what waits and stop the exporters; blocks, `timeout` seconds at most for all together. Idempotent."""

@@ -213,6 +213,7 @@ PROCESSOR = ComponentKind(
         ),
         OwnType("filter", "nat-telemetry-core", None, "Drops spans or steps, or keeps only these"),
         OwnType("redact", "nat-telemetry-core", None, "Takes secrets and personal data out"),
+        OwnType("route", "nat-telemetry-core", None, "Sends the runs of each tenant to a place of its own"),
         OwnType("sample", "nat-telemetry-core", None, "Sends a share of the runs, each run whole"),
     ),
 )

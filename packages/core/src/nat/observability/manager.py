@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
+from pydantic import ValidationError
+
 from nat.builder.builder import Builder
 from nat.builder.context import ContextState, active_step, enter_step, in_state
 from nat.data_models.delivery import DeliveryConfig
@@ -49,8 +51,18 @@ from nat.observability.exporter.address import address_of, protocol_of, shown_te
 from nat.observability.exporter.base_exporter import BaseExporter, LaneView
 from nat.observability.ledger import Counts, Ledger
 from nat.observability.noise import Noise, is_ours, raised
-from nat.observability.registry import ExporterEntry, ProcessorEntry, exporter_entry, processor_entries, redact_config
-from nat.observability.snapshot import snapshot
+from nat.observability.processor.route_processor import Router
+from nat.observability.registry import (
+    FOR_ONE_EXPORTER,
+    ExporterEntry,
+    ProcessorEntry,
+    entries_by_route,
+    exporter_entry,
+    processor_entries,
+    redact_config,
+    route_in,
+)
+from nat.observability.snapshot import Snapshot, snapshot
 from nat.observability.spans.capture import CapturedSpan, LooseCapture, RunCapture
 from nat.observability.status_file import StatusWriter
 from nat.utils.forking import keep_for_ever, new_lock
@@ -205,10 +217,12 @@ class TelemetryManager:
         status_directory: Path | None = None,
     ) -> None:
         self._entries = list(entries)
+        self._routers = {entry.route.router for entry in self._entries if entry.route is not None}
         self._status_directory = status_directory
         self._status_writer: StatusWriter | None = None
         self._limits = intake or IntakeLimits()
         self._slots = self._new_slots()
+        self._takers = _takers_of(self._slots, self._limits)
         self._intake = self._new_intake()
         self._distributing = new_lock()
         self._tick: asyncio.TimerHandle | None = None
@@ -283,6 +297,7 @@ class TelemetryManager:
             self._status_writer.leave_to_parent()
             self._status_writer = None
         self._slots = self._new_slots()
+        self._takers = _takers_of(self._slots, self._limits)
         self._intake = self._new_intake()
         self._tick = None
         self._thread = None
@@ -420,9 +435,8 @@ class TelemetryManager:
             timeout=_DISTRIBUTING_TIMEOUT_S
         )  # so that no item is counted on both sides
         try:
-            steps, spans = self._intake.waiting()
-            refused = self._intake.refused()
-            return TelemetryStatus({name: slot.status((steps, spans), refused) for name, slot in self._slots.items()})
+            waiting, refused = self._intake.waiting(), self._intake.refused()
+            return TelemetryStatus({name: slot.status(waiting, refused) for name, slot in self._slots.items()})
         finally:
             if is_still:
                 self._distributing.release()
@@ -436,6 +450,11 @@ class TelemetryManager:
         """Pages on which backends show a trace, by entry name; only of those that have such a page."""
         urls = {name: slot.trace_url(trace_id, root_span_id) for name, slot in self._slots.items()}
         return {name: url for name, url in urls.items() if url is not None}
+
+    def run_urls(self, scope: "RunScope") -> dict[str, str]:
+        """Pages on which backends show a run, by entry name; only of those that have such a page and get the run."""
+        urls = self.trace_urls(scope.trace_id, scope.root_span_id)
+        return {name: url for name, url in urls.items() if self._slots[name].is_for(scope._run)}
 
     def checkups(self) -> list[Checkup]:
         """All exporters, with what is known of why they fail."""
@@ -464,6 +483,14 @@ class TelemetryManager:
         return RunScope(
             self, name, input=input, session_id=session_id, user_id=user_id, tags=tags, metadata=metadata, kind=kind
         )
+
+    def goes_apart(self, metadata: Snapshot, outer: Run) -> bool:
+        """Whether a run with this metadata is no part of the run around it, since an exporter sends it another way.
+
+        It is a trace of its own then, and has neither the session nor the user of the other one: backends take a trace for one
+        whole, and put it where its first spans came.
+        """
+        return any(router.parts(metadata, outer) for router in self._routers)
 
     def record_step(self, step: CapturedStep, run: Run) -> None:
         """Take a step event from a capture."""
@@ -500,8 +527,8 @@ class TelemetryManager:
 
     def _refuse(self, *, step_count: int = 0, span_count: int = 0) -> None:
         """Count what comes after the end."""
-        for slot in self._slots.values():
-            slot.refuse(step_count, span_count)
+        for taker in self._takers:
+            taker.refuse(step_count, span_count)
 
     def _refuse_rest(self) -> None:
         """Count what other threads have put into the intake after its last distribution."""
@@ -531,15 +558,15 @@ class TelemetryManager:
         try:
             drained = self._intake.drain()
             if drained.steps or drained.spans:
-                for slot in self._slots.values():
-                    slot.give(drained)
+                for taker in self._takers:
+                    taker.give(drained)
             self._look_after_lanes()
         finally:
             self._distributing.release()
 
     def _look_after_lanes(self) -> None:
         """Tell the intake how much the lanes hold, and users of what was lost; again soon as long as there is something."""
-        held = max((slot.held() for slot in self._slots.values()), default=Load())
+        held = max((taker.held() for taker in self._takers), default=Load())
         self._intake.hold(held)
         self._losses.count(sum(self._intake.refused()))
         for losses in (self._losses, *(slot.losses for slot in self._slots.values())):
@@ -553,6 +580,9 @@ class TelemetryManager:
         self._distribute()
 
     def _lanes_changed(self) -> None:
+        for taker in self._takers:
+            if isinstance(taker, _Routed):
+                taker.tell_unit()
         self.wants_steps = any(slot.may_take_steps for slot in self._slots.values())
         self.wants_contexts = any(slot.may_need_contexts for slot in self._slots.values())
 
@@ -584,7 +614,11 @@ class RunScope:
         self._input = snapshot(input)
         self.output: Any = None
         self._error: CapturedError | None = None
+        said = snapshot(dict(metadata)) if metadata else None
         outer = ContextState.get().run
+        self._is_apart = outer is not None and manager.goes_apart(said, outer)
+        if self._is_apart:
+            outer = None
         self._run = Run(
             trace_id=new_trace_id() if outer is None else outer.trace_id,
             name=name,
@@ -593,7 +627,7 @@ class RunScope:
             session_id=session_id if session_id is not None or outer is None else outer.session_id,
             user_id=user_id if user_id is not None or outer is None else outer.user_id,
             tags=tuple(tags),
-            metadata=snapshot(dict(metadata)) if metadata else None,
+            metadata=said,
             outer=outer,
         )
         self._exit = ExitStack()
@@ -618,7 +652,7 @@ class RunScope:
         self._error = capture_error(exc)
 
     def __enter__(self) -> Self:
-        around = active_step()
+        around = None if self._is_apart else active_step()
         self._parent_id = ROOT_PARENT_ID if around is None else around.step_id
         state = ContextState(self._run, outer=ContextState.get())
         self._state = state
@@ -695,12 +729,15 @@ def entries_of(
         ConfigurationError: Something is no config, or its class is not registered.
     """
     entries: dict[str, ExporterEntry] = {}
-    for entry in _entries(exporters):
+    for entry in (routed for given in _entries(exporters) for routed in _by_route(given)):
         name, number = entry.name, 2
         while name in entries:
             name, number = f"{entry.name}_{number}", number + 1
         entries[name] = replace(entry, name=name)
     general = processor_entries(processors)
+    misplaced = [Problem(FOR_ONE_EXPORTER, path=one.path) for one in general if one.config.for_one_exporter]
+    if misplaced:
+        raise ConfigurationError(*misplaced)
     redact = redact_config(redact)
     return [
         replace(
@@ -725,6 +762,40 @@ def _entries(
             yield exporter_entry(item)
 
 
+def _by_route(entry: ExporterEntry) -> list[ExporterEntry]:
+    """The entry, or those that it stands for if its processors choose routes.
+
+    Raises:
+        ConfigurationError: The routes are not for such an exporter, or what they say does not fit.
+    """
+    found = route_in(entry.processors)
+    if found is None:
+        return [entry]
+    from nat.observability.routing import misfits, settings_of
+
+    processor, route = found
+    config_type = type(entry.config)
+    problems = [
+        Problem(message, path=".".join((processor.path, *place))) for place, message in misfits(config_type, route)
+    ]
+    if problems:
+        raise ConfigurationError(*problems)
+    written = {
+        key: getattr(entry.config, name)
+        for key, name in zip(config_type.keys(), config_type.model_fields, strict=True)
+        if name in entry.config.model_fields_set
+    }
+    configs: dict[str, TelemetryExporterBaseConfig] = {}
+    for name in route.routes:
+        try:
+            configs[name] = config_type.model_validate(settings_of(route, name, written))
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            place = ".".join(map(str, ("routes", name, *problem["loc"])))
+            raise ConfigurationError(Problem(problem["msg"], path=f"{processor.path}.{place}")) from None
+    return entries_by_route(entry, route, configs)
+
+
 def _under(own: DeliveryConfig | None, general: DeliveryConfig | None) -> DeliveryConfig | None:
     return general if own is None else own if general is None else own.over(general)
 
@@ -745,7 +816,7 @@ class _Slot:
     ) -> None:
         self.entry = entry
         self.losses = _Losses(self._label)
-        self._limits = limits
+        self._limits = self._room = limits
         self._given: deque[Load] = deque()
         self._given_load = Load()
         self.state = ExporterState.STARTING
@@ -765,7 +836,7 @@ class _Slot:
         self._thread: LoopThread | None = None
         self._ended_thread: LoopThread | None = None
         self._owns_thread = _has_own_loop(entry)
-        spool = None if entry.delivery is None else spool_options(entry.delivery.spool)
+        spool = None if entry.delivery is None or entry.is_withheld else spool_options(entry.delivery.spool)
         self.run_wait_s = 0.0 if spool is None else spool.run_wait_s
         self._closing = asyncio.Event()
         self._has_settled = asyncio.Event()
@@ -776,16 +847,26 @@ class _Slot:
     @property
     def may_take_steps(self) -> bool:
         """Whether it takes steps, or might once it has started."""
-        return self._takes_steps is not False and self.state is not ExporterState.DISABLED
+        is_idle = self.state is ExporterState.DISABLED or self.entry.is_withheld
+        return self._takes_steps is not False and not is_idle
 
     @property
     def may_need_contexts(self) -> bool:
         """Whether it runs code in the contexts of runs, or might once it has started."""
         needs = self._lane is None or self._lane.needs_contexts
-        return needs and self.state is not ExporterState.DISABLED
+        return needs and self.state is not ExporterState.DISABLED and not self.entry.is_withheld
+
+    def is_for(self, run: Run) -> bool:
+        """Whether it gets the items of a run."""
+        route = self.entry.route
+        return route is None or route.router.route_of(run) == route.name
 
     def start(self, shared: LoopThread) -> None:
-        """Build the exporter and start it, on its loop; returns at once."""
+        """Build the exporter and start it, on its loop; returns at once. What is withheld needs none."""
+        if self.entry.is_withheld:
+            self.state = ExporterState.RUNNING
+            self.settled.set()
+            return
         self._thread = shared
         if self._owns_thread:
             self._thread = LoopThread(f"nat {self.entry.name}")
@@ -809,13 +890,31 @@ class _Slot:
             self._refuse(step_count, span_count)
 
     def _refuse(self, step_count: int, span_count: int) -> None:
-        if self._takes_steps is None and self.state is ExporterState.STARTING:
+        is_undecided = ExporterState.RUNNING if self.entry.is_withheld else ExporterState.STARTING
+        if self._takes_steps is None and self.state is is_undecided:
             steps, spans = self._refused_early
             self._refused_early = steps + step_count, spans + span_count
             return
         count = step_count if self._takes_steps else span_count
         if count:
             self._ledger.refuse(self._refuse_reason, count)
+
+    def use_room(self, room: IntakeLimits) -> None:
+        """Hold so much from now on, since others want the rest."""
+        with self._lock:
+            self._room = room
+
+    def tell_unit(self, is_of_steps: bool) -> None:
+        """What is withheld counts as other routes take it: as steps, or as spans."""
+        with self._lock:
+            if self._takes_steps is None:
+                self._takes_steps = is_of_steps
+                self._refuse_early()
+
+    @property
+    def takes_steps(self) -> bool | None:
+        """Whether it takes steps, not spans; `None` as long as that is not known."""
+        return self._takes_steps
 
     def held(self) -> Load:
         """What it has been given and has not met its fate."""
@@ -883,6 +982,9 @@ class _Slot:
 
     def status(self, waiting: tuple[int, int], refused: tuple[int, int]) -> ExporterStatus:
         """Its state and counts; `waiting` and `refused` are the intake's, of steps and of spans."""
+        route = self.entry.route
+        if route is not None:  # nobody knows yet whose they are, and what did not fit in is counted once
+            waiting, refused = (0, 0), (refused if route.name is None else (0, 0))
         with self._lock:
             kind = 0 if self._takes_steps else 1
             is_open = self.state in (ExporterState.STARTING, ExporterState.RUNNING)
@@ -1089,6 +1191,8 @@ class _Slot:
 
     @property
     def _refuse_reason(self) -> str:
+        if self.entry.is_withheld:
+            return "unrouted"
         return "exporter_disabled" if self.state is ExporterState.DISABLED else "shutdown"
 
     def _offer(self, lane: Lane, drained: Drained) -> None:
@@ -1107,11 +1211,11 @@ class _Slot:
         load = self._load(drained)
         if not load.items:
             return drained
-        if not self._limits.allows(self._given_load.plus(load)):
-            if self._limits.overflow == "drop_oldest":
+        if not self._room.allows(self._given_load.plus(load)):
+            if self._room.overflow == "drop_oldest":
                 self._drop_oldest(load)
-            if not self._limits.allows(self._given_load.plus(load)):
-                drained = drained.without_newest(self._limits, self._given_load)
+            if not self._room.allows(self._given_load.plus(load)):
+                drained = drained.without_newest(self._room, self._given_load)
                 refused = load.items - self._load(drained).items
                 self._ledger.refuse("queue_full", refused)
                 self.losses.add(refused)
@@ -1123,8 +1227,8 @@ class _Slot:
     def _drop_oldest(self, load: Load) -> None:
         """Lose what came first and has not been taken yet, to make room."""
         wanted = Load(
-            self._given_load.items + load.items - self._limits.max_items,
-            self._given_load.size + load.size - self._limits.max_bytes,
+            self._given_load.items + load.items - self._room.max_items,
+            self._given_load.size + load.size - self._room.max_bytes,
         )
         before = self._ledger.counts().lost
         if self._lane is not None:
@@ -1153,6 +1257,71 @@ class _Slot:
                 self._given.appendleft(Load(oldest.items - done, oldest.size - size))
             self._given_load = self._given_load.plus(Load(-done, -size))
             settled -= done
+
+
+class _Routed:
+    """The slots of an exporter whose runs go different ways; each run's items are given to one of them.
+
+    What one may hold is what all of them may together: half of it in even shares, the rest for whoever needs it. So a route
+    whose backend is down takes no room from the others' shares.
+    """
+
+    def __init__(self, router: Router, slots: "Mapping[str | None, _Slot]", limits: IntakeLimits) -> None:
+        self._router = router
+        self._slots = slots
+        self._limits = limits
+        self._share = Load(limits.max_items // (2 * len(slots)), limits.max_bytes // (2 * len(slots)))
+
+    def give(self, drained: Drained) -> None:
+        """Take what the intake held."""
+        beyond = {route: self._beyond_share(slot) for route, slot in self._slots.items()}
+        for route, part in drained.parts(self._router.route_of).items():
+            slot = self._slots.get(route)
+            if slot is None:
+                continue  # this exporter was left out by whoever made the telemetry
+            others = [load for other, load in beyond.items() if other != route]
+            slot.use_room(self._room_beside(others))
+            slot.give(part)
+            beyond[route] = self._beyond_share(slot)
+
+    def _beyond_share(self, slot: _Slot) -> Load:
+        held = slot.held()
+        return Load(max(held.items - self._share.items, 0), max(held.size - self._share.size, 0))
+
+    def _room_beside(self, others: Sequence[Load]) -> IntakeLimits:
+        """What one may hold, where the others hold so much beyond their shares."""
+        return replace(
+            self._limits,
+            max_items=self._limits.max_items - sum(load.items for load in others) - self._share.items * len(others),
+            max_bytes=self._limits.max_bytes - sum(load.size for load in others) - self._share.size * len(others),
+        )
+
+    def refuse(self, step_count: int, span_count: int) -> None:
+        """Count what comes after the end, in one place."""
+        self._slots.get(None, next(iter(self._slots.values()))).refuse(step_count, span_count)
+
+    def held(self) -> Load:
+        """What all of them have been given and has not met its fate: nothing of that is the same."""
+        load = Load()
+        for slot in self._slots.values():
+            load = load.plus(slot.held())
+        return load
+
+    def tell_unit(self) -> None:
+        """Let what is withheld count as the others take it, if that is known."""
+        units = {slot.takes_steps for slot in self._slots.values()} - {None}
+        if units and None in self._slots and self._slots[None].entry.is_withheld:
+            self._slots[None].tell_unit(True in units)
+
+
+def _takers_of(slots: Mapping[str, _Slot], limits: IntakeLimits) -> list[_Slot | _Routed]:
+    """What is given all items: exporters, and those of one name whose runs go different ways together."""
+    takers: list[_Slot | _Routed] = [slot for slot in slots.values() if slot.entry.route is None]
+    routed: dict[Router, dict[str | None, _Slot]] = {}
+    for slot in slots.values():
+        if slot.entry.route is not None:
+            routed.setdefault(slot.entry.route.router, {})[slot.entry.route.name] = slot
+    return [*takers, *(_Routed(router, group, limits) for router, group in routed.items())]
 
 
 class _Losses:

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -40,11 +40,13 @@ if TYPE_CHECKING:
     from nat.observability.exporter.base_exporter import BaseExporter
     from nat.observability.processor.processor import Processor
     from nat.observability.redaction.settings import RedactConfig, RedactProfile
+    from nat.observability.routing import Route, RouteConfig
 
     _ConfigT = TypeVar("_ConfigT", bound=ComponentBaseConfig)
     _Function = Callable[[_ConfigT, Builder], AsyncIterator[Any]]
 
 __all__ = [
+    "FOR_ONE_EXPORTER",
     "OWN_TYPES",
     "PROCESSOR_TIMEOUT_S",
     "Component",
@@ -56,6 +58,7 @@ __all__ = [
     "Registry",
     "components",
     "default_registry",
+    "entries_by_route",
     "exporter_entry",
     "install_command",
     "missing_own_types",
@@ -65,11 +68,13 @@ __all__ = [
     "register_telemetry_processor",
     "registration_of",
     "resolve",
+    "route_in",
 ]
 
 logger = logging.getLogger(__name__)
 
 PROCESSOR_TIMEOUT_S = 10.0  # for one item, unless the entry says so
+FOR_ONE_EXPORTER = "is a processor for one exporter; name it among the processors of that exporter's entry"
 ENTRY_POINT_GROUPS = ("nat.components", "nat.plugins")
 
 ExporterConfigT = TypeVar("ExporterConfigT", bound=TelemetryExporterBaseConfig)
@@ -176,6 +181,7 @@ class ExporterEntry:
         delivery: What its user says about delivery.
         processors: What its items pass first, those for all exporters included.
         redact: What is taken out of everything before; None: secrets.
+        route: Which runs it takes; None: all.
     """
 
     name: str
@@ -185,6 +191,12 @@ class ExporterEntry:
     delivery: "DeliveryConfig | None" = None
     processors: tuple[ProcessorEntry, ...] = ()
     redact: "RedactConfig | None" = None
+    route: "Route | None" = None
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether its runs are only counted."""
+        return self.route is not None and self.route.is_withheld
 
 
 @dataclass(frozen=True, slots=True)
@@ -638,6 +650,44 @@ def exporter_entry(
         processor_entries(processors, name),
         redact_config(redact),
     )
+
+
+def route_in(processors: Sequence[ProcessorEntry]) -> "tuple[ProcessorEntry, RouteConfig] | None":
+    """The processor that chooses routes, and its settings; None if there is none.
+
+    Raises:
+        ConfigurationError: There are two.
+    """
+    from nat.observability.routing import RouteConfig
+
+    found = [(processor, processor.config) for processor in processors if isinstance(processor.config, RouteConfig)]
+    if len(found) > 1:
+        raise ConfigurationError(Problem("is a second route; an exporter has one at most", path=found[1][0].path))
+    return found[0] if found else None
+
+
+def entries_by_route(
+    entry: ExporterEntry, route: "RouteConfig", configs: Mapping[str, TelemetryExporterBaseConfig]
+) -> list[ExporterEntry]:
+    """An entry for each route, `name/route`, and before them the one for runs that have none, which has the entry's name.
+
+    Args:
+        entry: The exporter as it is configured.
+        route: What chooses.
+        configs: Its settings for each route.
+    """
+    from nat.observability.routing import Route
+
+    router, is_withheld = route.router(), route.otherwise == "withhold"
+    processors = tuple(processor for processor in entry.processors if processor.config is not route)
+    entry = replace(entry, processors=processors)
+    return [
+        replace(entry, route=Route(entry.name, router, None, is_withheld)),
+        *(
+            replace(entry, name=f"{entry.name}/{name}", config=config, route=Route(entry.name, router, name))
+            for name, config in configs.items()
+        ),
+    ]
 
 
 def redact_config(redact: "RedactConfig | RedactProfile | None") -> "RedactConfig | None":

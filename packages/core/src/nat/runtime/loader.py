@@ -20,12 +20,15 @@ from nat.data_models.telemetry_exporter import RESERVED_KEYS, TelemetryExporterB
 from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
 from nat.observability.component import EXPORTER, PROCESSOR, ComponentKind
 from nat.observability.registry import (
+    FOR_ONE_EXPORTER,
     PROCESSOR_TIMEOUT_S,
     ExporterEntry,
     ProcessorEntry,
     Registration,
     Registry,
     default_registry,
+    entries_by_route,
+    route_in,
 )
 from nat.observability.status_file import resolve_status_directory
 from nat.runtime.document import Document, dotted
@@ -43,6 +46,7 @@ from nat.runtime.short_forms import CONTENT, SHORT_FORMS, ShortForm
 
 if TYPE_CHECKING:
     from nat.observability.redaction.settings import RedactConfig
+    from nat.observability.routing import RouteConfig
 
 __all__ = ["Entrypoint", "Workflow", "load_workflow", "status_directory_of"]
 
@@ -288,14 +292,13 @@ class _Loading:
         if tracing is not None and not isinstance(tracing, dict):
             self._add(_TRACING, f"expected a mapping of names to exporters, got {_shown(tracing)}")
             return []
-        entries = [
-            self._read_exporter(name, entry, general_delivery, general_content)
-            for name, entry in (tracing or {}).items()
-        ]
+        for index, processor in enumerate(general_processors):
+            if processor.config.for_one_exporter:
+                self._add((*_TRACING[:2], "processors", index), FOR_ONE_EXPORTER)
         return [
             replace(entry, processors=(*general_processors, *entry.processors), redact=entry.redact or general_redact)
-            for entry in entries
-            if entry is not None
+            for name, given in (tracing or {}).items()
+            for entry in self._read_exporter(name, given, general_delivery, general_content)
         ]
 
     def _read_delivery(self, section: Mapping[str, Any], path: Path) -> DeliveryConfig | None:
@@ -321,16 +324,17 @@ class _Loading:
 
     def _read_exporter(
         self, name: str, entry: Any, general: DeliveryConfig | None, general_content: ProcessorEntry | None
-    ) -> ExporterEntry | None:
+    ) -> list[ExporterEntry]:
+        """Return what an entry stands for: an exporter, one for each route if it has routes, none if it is wrong."""
         path = (*_TRACING, name)
         if not isinstance(entry, dict):
             self._add(path, f"expected a mapping with _type and the exporter's settings, got {_shown(entry)}")
-            return None
+            return []
         is_enabled = self._flag(entry, (*path, "enabled"), default=True)
         is_required = self._flag(entry, (*path, "required"), default=False)
         if not is_enabled:
             self._ignored.add(path)
-            return None
+            return []
         for key in RESERVED_KEYS.difference(_OWN_KEYS).intersection(entry):
             self._add(
                 (*path, key),
@@ -352,11 +356,68 @@ class _Loading:
             processors.append(content)  # behind all others: they see what there is
         registration = self._resolve(entry, path, EXPORTER)
         if registration is None:
-            return None
+            return []
+
+        def made(config: TelemetryExporterBaseConfig) -> ExporterEntry:
+            return ExporterEntry(
+                name, config, registration, is_required, delivery or general, tuple(processors), redact
+            )
+
+        route = self._read_route(processors, entry, path)
+        if route is not None:
+            return self._read_routes(*route, registration, entry, path, made)
         config = self._validate(registration.config_type, entry, path)
-        if not isinstance(config, TelemetryExporterBaseConfig):
-            return None
-        return ExporterEntry(name, config, registration, is_required, delivery or general, tuple(processors), redact)
+        return [made(config)] if isinstance(config, TelemetryExporterBaseConfig) else []
+
+    def _read_route(
+        self, processors: Sequence[ProcessorEntry], entry: Mapping[str, Any], path: Path
+    ) -> "tuple[RouteConfig, Path] | None":
+        """Return the settings of the processor that chooses routes, and where they are; None if there is none."""
+        places = {dotted((*path, "processors", index)): index for index in range(len(entry.get("processors") or ()))}
+        found: tuple[RouteConfig, Path] | None = None
+        for processor in processors:
+            route = route_in([processor])
+            if route is None:
+                continue
+            index = places[processor.path]
+            place = (*path, "processors", index)
+            if "timeout" in entry["processors"][index]:
+                self._add((*place, "timeout"), "has no effect: choosing a route waits for nothing; remove it")
+            if found is not None:
+                self._add(place, "is a second route; an exporter has one at most")
+            found = (route[1], place)
+        return found
+
+    def _read_routes(
+        self,
+        route: "RouteConfig",
+        place: Path,
+        registration: Registration,
+        entry: Mapping[str, Any],
+        path: Path,
+        made: Callable[[TelemetryExporterBaseConfig], ExporterEntry],
+    ) -> list[ExporterEntry]:
+        """Return an entry for each route, and the one for runs that have none."""
+        from nat.observability.routing import misfits, settings_of
+
+        config_type: Any = registration.config_type
+        wrong = list(misfits(config_type, route))
+        for inner, message in wrong:
+            self._add((*place, *inner), message)
+        base: Any = self._validate(config_type, entry, path) if route.otherwise == "send" else None
+        if wrong or (route.otherwise == "send" and base is None):
+            return []
+        configs: dict[str, Any] = {}
+        for name, own in route.routes.items():
+
+            def place_of(loc: Path, name: str = name, own: Mapping[str, Any] = own) -> Path:
+                is_own = not loc or loc[0] in own or loc[0] not in entry
+                return (*place, "routes", name, *loc) if is_own else (*path, *loc)
+
+            configs[name] = self._validate(config_type, settings_of(route, name, entry), path, place_of)
+        if None in configs.values():
+            return []
+        return entries_by_route(made(base or next(iter(configs.values()))), route, configs)
 
     def _read_redact(self, section: Mapping[str, Any], path: Path) -> "RedactConfig | None":
         """Return what the `redact:` key of a section says: a profile, or a mapping with the settings of type `redact`."""
@@ -419,7 +480,9 @@ class _Loading:
         registration = self._resolve(item, path, PROCESSOR)
         if registration is None:
             return None
-        config = self._validate(registration.config_type, item, path, only)
+        config = self._validate(
+            registration.config_type, item, path, lambda loc: (*path, *(loc[1:] if loc[:1] == (only,) else loc))
+        )
         if not isinstance(config, TelemetryProcessorBaseConfig):
             return None
         return ProcessorEntry(config, registration, dotted(path), timeout_s)
@@ -443,35 +506,47 @@ class _Loading:
             return None
 
     def _validate(
-        self, config_type: type[ComponentBaseConfig], entry: dict[str, Any], path: Path, only: str | None = None
+        self,
+        config_type: type[ComponentBaseConfig],
+        entry: Mapping[str, Any],
+        path: Path,
+        place_of: Callable[[Path], Path] | None = None,
     ) -> ComponentBaseConfig | None:
         """Return the configuration object of an entry, without the keys that the toolkit takes itself.
 
-        With `only`, it is the value of that setting which stands at the path.
+        Args:
+            config_type: Its class.
+            entry: The settings.
+            path: Where they are.
+            place_of: Where something is that pydantic places within the settings, if not below the path.
         """
         settings = {
             key: value for key, value in entry.items() if key not in config_type.reserved_keys and key != "_type"
         }
-        empty = self._empty_secrets(config_type, settings, path)
+        where = place_of or (lambda loc: (*path, *loc))
+        empty = self._empty_secrets(config_type, settings, path, where)
         try:
             config = config_type.model_validate(settings)
         except ValidationError as error:
             for line in error.errors(include_url=False):
-                place: Path = tuple(line["loc"])
-                if not place or place[0] not in empty:
-                    place = (*path, *(place[1:] if place[:1] == (only,) else place))
-                    self._add(place, self._said(line, config_type, place))
+                loc: Path = tuple(line["loc"])
+                if not loc or loc[0] not in empty:
+                    self._add(where(loc), self._said(line, config_type, where(loc)))
             return None
         return None if empty else config
 
     def _empty_secrets(
-        self, config_type: type[ComponentBaseConfig], settings: Mapping[str, Any], path: Path
+        self,
+        config_type: type[ComponentBaseConfig],
+        settings: Mapping[str, Any],
+        path: Path,
+        place_of: Callable[[Path], Path],
     ) -> set[str]:
         """Report required secrets that variables left empty, and return their keys."""
         found: set[str] = set()
         for place, names in self._environment.empty.items():
             key = place[len(path)] if place[: len(path)] == path and len(place) > len(path) else None
-            if not isinstance(key, str) or key not in settings:
+            if not isinstance(key, str) or key not in settings or place_of((key,)) != (*path, key):
                 continue
             if config_type.is_required(key) and config_type.is_secret(key):
                 found.add(key)
@@ -551,7 +626,9 @@ class _Loading:
         return default
 
     def _add(self, path: Path, message: str, details: str | None = None) -> None:
-        self._problems.append(self._document.problem(path, message, details))
+        problem = self._document.problem(path, message, details)
+        if problem not in self._problems:  # what several routes share is wrong once
+            self._problems.append(problem)
 
     def _warn(self) -> None:
         """Say which plugins are files, and which variables are not set, each with the places that wanted it."""

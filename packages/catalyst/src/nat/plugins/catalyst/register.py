@@ -1,7 +1,7 @@
 """Registers the exporter type `catalyst`."""
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -22,6 +22,10 @@ _URL_VARIABLES = from_variables("CATALYST_ENDPOINT", "RAGAAI_CATALYST_BASE_URL",
 
 class CatalystConfig(DeliveryConfigMixin, TelemetryExporterBaseConfig, name="catalyst"):
     """RagaAI Catalyst."""
+
+    route_keys: ClassVar[frozenset[str]] = frozenset(
+        {"access_key", "dataset", "endpoint", "metadata", "project", "secret_key"}
+    )
 
     endpoint: Annotated[str, _URL_VARIABLES, IS_URL] = Field(
         default="",

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeVar
 
@@ -17,6 +17,7 @@ _ITEM_BYTES = 400  # an item's own objects, beside the values it holds
 _OWN_SHARE = 16  # one part in so many is there for what is new, even if some lane holds all the rest
 
 T = TypeVar("T", CapturedStep, CapturedSpan)
+PartT = TypeVar("PartT")
 
 _DEFAULT = {name: field.get_default() for name, field in IntakeConfig.model_fields.items()}
 
@@ -66,6 +67,17 @@ class Drained(NamedTuple):
         steps, step_load = _fitting(self.steps, limit, held)
         spans, span_load = _fitting(self.spans, limit, held)
         return Drained(steps, spans, step_load, span_load)
+
+    def parts(self, part_of: Callable[[Run], PartT]) -> "dict[PartT, Drained]":
+        """The same, by which part a run belongs to; what is of one run stays in order."""
+        known = {run: part_of(run) for entries in (self.steps, self.spans) for _, run in entries}
+        if len(parts := set(known.values())) == 1:
+            return dict.fromkeys(parts, self)
+        steps, spans = _parted(self.steps, known), _parted(self.spans, known)
+        return {
+            part: Drained(steps.get(part, []), spans.get(part, []), _load_of(steps, part), _load_of(spans, part))
+            for part in parts
+        }
 
 
 class _Queue(Generic[T]):
@@ -227,6 +239,20 @@ def _step_bytes(step: CapturedStep) -> int:
     if step.error is not None:
         size += len(step.error.message) + len(step.error.stacktrace or "")
     return size
+
+
+def _parted(
+    entries: Iterable[tuple[T | None, Run]], parts: Mapping[Run, PartT]
+) -> dict[PartT, list[tuple[T | None, Run]]]:
+    parted: dict[PartT, list[tuple[T | None, Run]]] = {}
+    for entry in entries:
+        parted.setdefault(parts[entry[1]], []).append(entry)
+    return parted
+
+
+def _load_of(parted: Mapping[PartT, Sequence[tuple[T | None, Run]]], part: PartT) -> Load:
+    sizes = [item_bytes(item) for item, _ in parted.get(part, ()) if item is not None]
+    return Load(len(sizes), sum(sizes))
 
 
 def _fitting(

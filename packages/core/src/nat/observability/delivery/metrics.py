@@ -19,7 +19,7 @@ _SECONDS = (0.00001, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 _ITEMS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0)
 
 _ERROR_TYPES = {"shutdown": "already_shutdown"}  # where OpenTelemetry has another word for our reason
-_DROPPED_ON_PURPOSE = frozenset({"filtered", "sampled_out"})
+_DROPPED_ON_PURPOSE = frozenset({"filtered", "sampled_out", "unrouted"})
 _DROPPED_BY_DELIVERY = frozenset({"retries_exhausted", "too_large", "expired", "corrupt", "spool_lost"})
 
 

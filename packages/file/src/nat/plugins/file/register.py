@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -21,6 +21,8 @@ __all__ = ["FileConfig", "file_exporter"]
 
 class FileConfig(TelemetryExporterBaseConfig, name="file"):
     """A local file or directory, as JSON lines: one step or one span a line."""
+
+    route_keys: ClassVar[frozenset[str]] = frozenset({"output_path", "project"})
 
     output_path: str = Field(
         description="Where to write. An existing folder, or a path ending in '/', is a directory and gets a file named "

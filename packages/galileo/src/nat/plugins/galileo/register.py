@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -28,6 +28,10 @@ def _api_of_console() -> str | None:
 
 class GalileoConfig(OtlpConfig, name="galileo"):
     """Galileo, in its cloud or a deployment of one's own."""
+
+    route_keys: ClassVar[frozenset[str]] = frozenset(
+        {"api_key", "endpoint", "logstream", "project", "resource_attributes"}
+    )
 
     endpoint: Annotated[str, from_variables("GALILEO_API_URL", default=_CLOUD, derived=_api_of_console), IS_URL] = (
         Field(

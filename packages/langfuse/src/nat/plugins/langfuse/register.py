@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -26,6 +26,10 @@ _INGESTION_VERSION = "4"  # as the SDK 5.0.4 asks for: traces are there at once,
 
 class LangfuseConfig(OtlpConfig, name="langfuse"):
     """Langfuse, in its cloud or self-hosted."""
+
+    route_keys: ClassVar[frozenset[str]] = frozenset(
+        {"endpoint", "environment", "public_key", "resource_attributes", "secret_key"}
+    )
 
     endpoint: Annotated[str, from_variables("LANGFUSE_BASE_URL", "LANGFUSE_HOST", default=_CLOUD), IS_URL] = Field(
         default="",

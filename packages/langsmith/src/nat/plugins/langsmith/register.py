@@ -1,7 +1,7 @@
 """Registers the exporter type `langsmith`."""
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -21,6 +21,10 @@ _PATH = "/otel/v1/traces"
 
 class LangsmithConfig(OtlpConfig, name="langsmith"):
     """LangSmith, in its cloud or self-hosted."""
+
+    route_keys: ClassVar[frozenset[str]] = frozenset(
+        {"api_key", "endpoint", "project", "resource_attributes", "workspace_id"}
+    )
 
     endpoint: Annotated[str, from_variables("LANGSMITH_ENDPOINT", "LANGCHAIN_ENDPOINT", default=_CLOUD), IS_URL] = (
         Field(

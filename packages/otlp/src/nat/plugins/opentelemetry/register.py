@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -22,6 +22,8 @@ _DEFAULT_ENDPOINT = "http://localhost:4318"
 
 class OtelCollectorConfig(OtlpConfig, name="otelcollector"):
     """Any OpenTelemetry Collector or OTLP endpoint."""
+
+    route_keys: ClassVar[frozenset[str]] = frozenset({"endpoint", "headers", "project", "resource_attributes"})
 
     endpoint: str | None = Field(
         default=None,

@@ -1,7 +1,7 @@
 """Registers the exporter type `patronus`."""
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,8 @@ _GRPC, _HTTP = "https://otel.patronus.ai:4317", "https://otel.patronus.ai/v1/tra
 
 class PatronusConfig(OtlpConfig, name="patronus"):
     """Patronus, over gRPC or HTTP."""
+
+    route_keys: ClassVar[frozenset[str]] = frozenset({"api_key", "app", "endpoint", "project", "resource_attributes"})
 
     endpoint: Annotated[str, from_variables("PATRONUS_OTEL_ENDPOINT", default=_GRPC), IS_ADDRESS] = Field(
         default="",

@@ -1,7 +1,7 @@
 """Registers the exporter type `phoenix`."""
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
@@ -18,6 +18,10 @@ __all__ = ["PhoenixConfig", "phoenix_exporter"]
 
 class PhoenixConfig(OtlpConfig, name="phoenix"):
     """Arize Phoenix, through OTLP."""
+
+    route_keys: ClassVar[frozenset[str]] = frozenset(
+        {"api_key", "endpoint", "headers", "project", "resource_attributes", "web_url"}
+    )
 
     endpoint: str | None = Field(
         default=None,

@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -25,6 +25,10 @@ _OTLP_ONLY = ("compression", "tls", "proxy", "resource_attributes")
 
 class WeaveConfig(OtlpConfig, name="weave"):
     """Weights & Biases Weave, in its cloud or a deployment of one's own."""
+
+    route_keys: ClassVar[frozenset[str]] = frozenset(
+        {"api_key", "endpoint", "entity", "project", "resource_attributes"}
+    )
 
     endpoint: Annotated[str, _SERVER, IS_URL] = Field(
         default="",
