@@ -1,6 +1,7 @@
 """What is built: an empty root, complete and typed packages, a small base install that loads nothing heavy."""
 
 import json
+import re
 import sys
 import tarfile
 import zipfile
@@ -70,6 +71,21 @@ def test_the_testing_package_brings_its_recorded_runs(install: Callable[[str], C
 
     assert told.stderr == ""
     assert told.stdout.count("'") == 20
+
+
+def test_a_command_says_which_package_it_comes_with(base: CleanEnvironment) -> None:
+    """`nat exporter` is in another one, which `nat -h` says, too."""
+    used = base.run("nat", "exporter", "new", "acme")
+    listed = base.run("nat", "-h")
+
+    assert used.returncode == 2
+    assert used.stderr == (
+        "Error: command 'exporter' comes with nat-telemetry-testing, which is not installed; "
+        "pip install nat-telemetry-testing\n"
+    )
+    assert "Comes with nat-telemetry-testing." in re.sub(r"\s+", " ", listed.stdout).replace(
+        "nat- telemetry", "nat-telemetry"
+    )
 
 
 def test_base_install_is_small(base: CleanEnvironment) -> None:

@@ -30,8 +30,9 @@ _OWN_COMMANDS = {  # a module of nat.cli.commands each, and its line in `nat -h`
     "status": "Show what became of the telemetry of running processes.",
     "validate": "Check a workflow file and list everything that is wrong with it.",
 }
-
-
+_OTHER_COMMANDS = {  # what brings each, and its line in `nat -h`
+    "exporter": ("nat-telemetry-testing", "Begin a package for an exporter of your own."),
+}
 _SHORT_COMMANDS = {"info", "validate"}  # they end before there is garbage worth collecting
 
 
@@ -59,17 +60,26 @@ class _NatGroup(click.Group):
             return args[0], self.get_command(ctx, args[0]), args[1:]
         known = self.list_commands(ctx)
         name = next((name for name in known if _underscored(name) == _underscored(args[0])), None)
+        if name is None and args[0] in _OTHER_COMMANDS:
+            distribution = _OTHER_COMMANDS[args[0]][0]
+            raise CommandFailed(
+                f"command {args[0]!r} comes with {distribution}, which is not installed; pip install {distribution}",
+                EXIT_USAGE,
+            )
         if name is None:
             raise click.UsageError(f"no command {args[0]!r}{_closest(args[0], known)}; known: {', '.join(known)}", ctx)
         return name, self.get_command(ctx, name), args[1:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing any."""
+        installed = _entry_points()
         foreign = {
             name: f"Command of {' and '.join(map(_origin, found))}."
-            for name, found in sorted(_entry_points().items())
+            for name, found in sorted(installed.items())
             if name not in _OWN_COMMANDS
         }
+        for name, (distribution, line) in _OTHER_COMMANDS.items():
+            foreign[name] = line if name in installed else f"{line} Comes with {distribution}."
         with formatter.section("Commands"):
             formatter.write_dl([*_OWN_COMMANDS.items(), *foreign.items()])
 
