@@ -130,13 +130,13 @@ def objects(work: Callable[[], object]) -> float:
     return median(found)
 
 
-@pytest.mark.parametrize(("work", "budget"), [(plain, 50), (model_call, 75), (pushed_model_call, 84)])
+@pytest.mark.parametrize(("work", "budget"), [(plain, 38), (model_call, 63), (pushed_model_call, 70)])
 def test_calls_of_a_span(work: Callable[[], None], budget: int) -> None:
     with telemetry(1) as running, running.run("assistant"):
         assert calls(work) <= budget
 
 
-@pytest.mark.parametrize(("work", "budget"), [(plain, 3), (model_call, 3), (pushed_model_call, 3)])
+@pytest.mark.parametrize(("work", "budget"), [(plain, 0), (model_call, 0), (pushed_model_call, 0)])
 def test_objects_that_a_waiting_span_holds(work: Callable[[], None], budget: int) -> None:
     with kept_spans() as spans:
         assert objects(work) <= budget
@@ -160,9 +160,9 @@ def test_calls_of_a_run_without_steps() -> None:
             with running.run("assistant", input="q") as current:
                 current.output = "a"
 
-        assert calls(run) <= 117
+        assert calls(run) <= 111
 
 
 def test_nothing_is_captured_where_nobody_listens() -> None:
-    assert calls(plain) <= 29
+    assert calls(plain) <= 24
     assert objects(plain) == 0

@@ -17,6 +17,7 @@ from nat.observability.events import (
     new_trace_id,
 )
 from nat.utils.forking import new_lock
+from nat.utils.records import Record
 
 if TYPE_CHECKING:
     from nat.builder.intermediate_step_manager import IntermediateStepManager
@@ -27,7 +28,7 @@ __all__ = ["Context", "ContextState"]
 _GENERATOR_FLAGS = CO_GENERATOR | CO_ASYNC_GENERATOR
 
 
-class ActiveStep:
+class ActiveStep(Record, eq=False):
     """A step that has started and not ended, linked to the ones around it; immutable.
 
     A step that is started in the body of a generator is not active while the generator is suspended at a `yield`, although it
@@ -40,29 +41,20 @@ class ActiveStep:
         outer: The step that was innermost when it started; another one than its parent if that was suspended.
         function: The function it happens in.
         frame: The generator's body that it was started in, if it was one.
+        owner: The thread and task that did so.
     """
 
-    __slots__ = ("_owner", "frame", "function", "outer", "parent_id", "step_id")
-
-    def __init__(
-        self,
-        step_id: str,
-        parent_id: str,
-        outer: "ActiveStep | None",
-        function: FunctionRef | None,
-        frame: FrameType | None = None,
-    ) -> None:
-        self.step_id = step_id
-        self.parent_id = parent_id
-        self.outer = outer
-        self.function = function
-        self.frame = frame
-        self._owner = None if frame is None else _current_owner()
+    step_id: str
+    parent_id: str
+    outer: "ActiveStep | None"
+    function: FunctionRef | None
+    frame: FrameType | None = None
+    owner: tuple[int, int | None] | None = None
 
     @property
     def is_suspended(self) -> bool:
         """Whether it belongs to a generator that is not running now, seen from the code that iterates it."""
-        return self.frame is not None and self.frame.f_back is None and self._owner == _current_owner()
+        return self.frame is not None and self.frame.f_back is None and self.owner == _current_owner()
 
 
 class _Stream:
@@ -110,7 +102,7 @@ class ContextState:
     @staticmethod
     def get() -> "ContextState":
         """The state of the running code; works outside a run, on any thread and without an event loop."""
-        return _state.get() or _OUTSIDE
+        return _state.get()
 
     @property
     def implicit_run(self) -> "ImplicitRun":
@@ -165,8 +157,11 @@ class ImplicitRun:
 
 _implicit_runs_lock = new_lock()
 _OUTSIDE = ContextState()
-_state: ContextVar[ContextState | None] = ContextVar("nat_context_state", default=None)
+_state: ContextVar[ContextState] = ContextVar("nat_context_state", default=_OUTSIDE)
 _active: ContextVar[ActiveStep | None] = ContextVar("nat_active_step", default=None)
+
+current_state = _state.get
+"""`ContextState.get`, without a call of Python's."""
 
 
 class Context:
@@ -233,7 +228,14 @@ def active_step() -> ActiveStep | None:
 
 
 def enter_step(step_id: str, name: str | None, *, is_function: bool, frame: FrameType | None) -> ActiveStep:
-    """Start a step: it is the innermost one now."""
+    """Start a step: it is the innermost one now.
+
+    Args:
+        step_id: Its id.
+        name: Its name.
+        is_function: Whether what happens in it happens in a function of that name.
+        frame: The code that starts it; of interest if that is a generator's body.
+    """
     outer = parent = _active.get()
     while parent is not None and parent.frame is not None and parent.is_suspended:
         parent = parent.outer
@@ -241,7 +243,10 @@ def enter_step(step_id: str, name: str | None, *, is_function: bool, frame: Fram
     if is_function:
         caller_id, caller_name = (None, None) if function is None else (function.id, function.name)
         function = FunctionRef(step_id, name or step_id, caller_id, caller_name)
-    step = ActiveStep(step_id, parent_id, outer, function, frame)
+    if frame is None or not frame.f_code.co_flags & _GENERATOR_FLAGS:
+        step = ActiveStep(step_id, parent_id, outer, function)
+    else:
+        step = ActiveStep(step_id, parent_id, outer, function, frame, _current_owner())
     _active.set(step)
     return step
 
@@ -282,12 +287,6 @@ def in_state(state: ContextState) -> Iterator[None]:
     finally:  # not by token: a run may end in another context than it began in
         _active.set(outer_step)
         _state.set(outer_state)
-
-
-def generator_frame(depth: int) -> FrameType | None:
-    """The frame `depth` levels above the caller if it is a generator's body, else `None`."""
-    frame = sys._getframe(depth + 1)
-    return frame if frame.f_code.co_flags & _GENERATOR_FLAGS else None
 
 
 def _current_owner() -> tuple[int, int | None]:

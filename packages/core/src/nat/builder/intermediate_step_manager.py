@@ -1,8 +1,9 @@
 """Where code reports the steps it takes."""
 
+import sys
 from collections.abc import Iterable
 
-from nat.builder.context import ActiveStep, ContextState, enter_step, find_step, generator_frame, leave_step
+from nat.builder.context import ActiveStep, ContextState, enter_step, find_step, leave_step
 from nat.data_models.intermediate_step import (
     ROOT_PARENT_ID,
     IntermediateStep,
@@ -36,14 +37,18 @@ class IntermediateStepManager:
         if event_type.state is IntermediateStepState.START:
             is_function = event_type.category is IntermediateStepCategory.FUNCTION
             step: ActiveStep | None = enter_step(
-                payload.UUID, payload.name, is_function=is_function, frame=generator_frame(1)
+                payload.UUID, payload.name, is_function=is_function, frame=sys._getframe(1)
             )
         elif event_type.state is IntermediateStepState.END:
             step = leave_step(payload.UUID)
         else:
             step = find_step(payload.UUID)
         stream = self._context_state.stream
-        if not stream.is_heard or (event_type.state is IntermediateStepState.END and finish_step(payload, stream)):
+        listener = stream.only_listener
+        if listener is not None:
+            if event_type.state is IntermediateStepState.END and finish_step(payload, listener):
+                return
+        elif not stream.is_heard:
             return
         parent_id, function = (ROOT_PARENT_ID, None) if step is None else (step.parent_id, step.function)
         stream.emit(capture_payload(payload, parent_id=parent_id, function=function, run=self._context_state.run))

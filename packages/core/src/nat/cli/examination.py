@@ -111,7 +111,7 @@ class Examination:
         capture = self._manager.begin_capture(run)
         for event_type in (IntermediateStepType.WORKFLOW_START, IntermediateStepType.WORKFLOW_END):
             attributes = snapshot({SpanAttributes.NAT_DOCTOR.value: True})
-            capture.take(
+            capture.on_step(
                 CapturedStep(event_type, root_id, ROOT_PARENT_ID, TEST_SPAN, time.time_ns(), run, attributes=attributes)
             )
         run.has_ended = True

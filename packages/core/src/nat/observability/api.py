@@ -4,6 +4,7 @@ import contextvars
 import functools
 import inspect
 import os
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from types import FrameType, TracebackType
@@ -12,16 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, overlo
 from nat.builder.context import (
     ActiveStep,
     ContextState,
+    current_state,
     enter_step,
-    generator_frame,
     leave_step,
     resume_at,
 )
 from nat.data_models.span_names import SpanAttributes
 from nat.data_models.step_types import ROOT_PARENT_ID, IntermediateStepType
-from nat.observability.events import CapturedError, CapturedStep, Usage, capture_error
+from nat.observability.events import CapturedError, CapturedStep, Usage, capture_error, finish
 from nat.observability.snapshot import snapshot
 from nat.utils.ids import random_hex
+from nat.utils.records import Record
 
 if TYPE_CHECKING:
     from nat.data_models.delivery import DeliveryConfig
@@ -208,7 +210,7 @@ class Telemetry:
         await asyncio.shield(self.aclose())
 
 
-class Step:
+class Step(Record, eq=False):
     """A step of a run, as a context manager: `with` or `async with`. Made by `step`; entered once.
 
     An exception that leaves the body is recorded and goes on unchanged. Values are recorded as they are at that moment.
@@ -217,36 +219,18 @@ class Step:
         output: What the step gives; set it before the end.
     """
 
-    __slots__ = (
-        "_attributes",
-        "_end_metadata",
-        "_error",
-        "_input",
-        "_kind",
-        "_metadata",
-        "_name",
-        "_state",
-        "_step_id",
-        "_tags",
-        "_usage",
-        "output",
-    )
-
-    def __init__(
-        self, name: str, kind: StepKind, input: Any, tags: Sequence[str], metadata: dict[str, Any] | None
-    ) -> None:
-        self._name = name
-        self._kind = kind
-        self._input = input
-        self._tags = tags
-        self._metadata = metadata
-        self._step_id = ""
-        self._state: ContextState | None = None
-        self._usage: Usage | None = None
-        self._error: CapturedError | None = None
-        self._attributes: dict[str, Any] | None = None
-        self._end_metadata: dict[str, Any] | None = None
-        self.output: Any = None
+    _name: str
+    _kind: StepKind
+    _input: Any
+    _tags: Sequence[str]
+    _metadata: dict[str, Any] | None
+    _step_id: str = ""
+    _state: ContextState | None = None
+    _usage: Usage | None = None
+    _error: CapturedError | None = None
+    _attributes: dict[str, Any] | None = None
+    _end_metadata: dict[str, Any] | None = None
+    output: Any = None
 
     @property
     def id(self) -> str:
@@ -302,25 +286,70 @@ class Step:
         self._error = capture_error(exc)
 
     def __enter__(self) -> Self:
-        self._begin(generator_frame(1))
+        self._begin(sys._getframe(1))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._finish(exc)
+        state = self._state
+        active = leave_step(self._step_id)
+        if state is None:
+            return
+        listener = state.stream.only_listener
+        if listener is None and not state.stream.is_heard:
+            return
+        if exc is not None:
+            if isinstance(exc, GeneratorExit):
+                self.set_attribute(_ABANDONED, True)
+            else:
+                self._error = capture_error(exc)
+        output, usage = self.output, self._usage
+        if usage is None and self._kind in _CONSUMERS:
+            usage = reported_usage(output)
+        metadata, attributes = self._end_metadata, self._attributes
+        time_ns = time.time_ns()
+        given = None if output is None else snapshot(output)
+        more = None if attributes is None else snapshot(attributes)
+        if (
+            listener is not None
+            and metadata is None
+            and finish(listener, self._step_id, time_ns, given, usage, self._error, more)
+        ):
+            return
+        state.stream.emit(
+            CapturedStep(
+                _END[self._kind],
+                self._step_id,
+                ROOT_PARENT_ID if active is None else active.parent_id,
+                self._name,
+                time_ns,
+                state.run,
+                None if active is None else active.function,
+                snapshot(metadata),
+                (),
+                None,
+                given,
+                usage,
+                self._error,
+                more,
+            )
+        )
 
     async def __aenter__(self) -> Self:
-        self._begin(generator_frame(1))
+        self._begin(sys._getframe(1))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._finish(exc)
+        self.__exit__(kind, exc, traceback)
+
+    def __repr__(self) -> str:
+        return f"Step({self._name!r}, {self._kind!r})"
 
     def _begin(self, frame: FrameType | None) -> None:
-        state = self._state = ContextState.get()
+        state = self._state = current_state()
         kind, step_id = self._kind, random_hex()
         self._step_id = step_id
         active = enter_step(step_id, self._name, is_function=kind == "function", frame=frame)
@@ -339,44 +368,6 @@ class Step:
                 None if metadata is None else snapshot(metadata),
                 tuple(self._tags),
                 None if given is None else snapshot(given),
-            )
-        )
-
-    def _finish(self, exc: BaseException | None) -> None:
-        state = self._state
-        active = leave_step(self._step_id)
-        if state is None or not state.stream.is_heard:
-            return
-        if exc is not None:
-            if isinstance(exc, GeneratorExit):
-                self.set_attribute(_ABANDONED, True)
-            else:
-                self._error = capture_error(exc)
-        kind, output, usage = self._kind, self.output, self._usage
-        if usage is None and kind in _CONSUMERS:
-            usage = reported_usage(output)
-        metadata, attributes = self._end_metadata, self._attributes
-        time_ns = time.time_ns()
-        given = None if output is None else snapshot(output)
-        more = None if attributes is None else snapshot(attributes)
-        if metadata is None and state.stream.finish(self._step_id, time_ns, given, usage, self._error, more):
-            return
-        state.stream.emit(
-            CapturedStep(
-                _END[kind],
-                self._step_id,
-                ROOT_PARENT_ID if active is None else active.parent_id,
-                self._name,
-                time_ns,
-                state.run,
-                None if active is None else active.function,
-                snapshot(metadata),
-                (),
-                None,
-                given,
-                usage,
-                self._error,
-                more,
             )
         )
 
@@ -674,7 +665,7 @@ class _Stretch:
             texts = [value for value in self._values if isinstance(value, str)]
             is_text = len(texts) == len(self._values) and bool(texts)
             self._step.output = "".join(texts) if is_text else self._values
-        self._step._finish(exc)
+        self._step.__exit__(None, exc, None)
         resume_at(self._outside)
 
 

@@ -14,6 +14,7 @@ from nat.data_models.step_types import IntermediateStepType
 from nat.observability.snapshot import Snapshot
 from nat.utils.ids import random_128_bits
 from nat.utils.reactive.subject import OnComplete, OnError, Subject, guarded
+from nat.utils.records import Record
 
 if TYPE_CHECKING:
     from nat.data_models.intermediate_step import IntermediateStep
@@ -28,6 +29,7 @@ __all__ = [
     "StepListener",
     "Usage",
     "capture_error",
+    "finish",
     "new_trace_id",
     "report_nothing",
     "span_id_of",
@@ -69,7 +71,7 @@ def span_id_of(step_id: str) -> int:
     return int.from_bytes(digest, "big") or 1
 
 
-class Usage(NamedTuple):
+class Usage(Record, gc=False):
     """What a step consumed; `None` is not known."""
 
     prompt_tokens: int | None = None
@@ -90,7 +92,7 @@ class CapturedError(NamedTuple):
     stacktrace: str | None = None
 
 
-class FunctionRef(NamedTuple):
+class FunctionRef(Record, gc=False):
     """The function that a step happened in, and its caller."""
 
     id: str
@@ -170,10 +172,10 @@ class Run:
         return top
 
 
-class CapturedStep:
+class CapturedStep(Record, eq=False, gc=False):
     """One step event. Nothing in it changes once it has been passed on, but what `StepListener.finish` adds.
 
-    Two are made for every span, so the arguments can be given by position: by name takes twice as long.
+    The garbage collector need not look into it: nothing leads from a step back to itself.
 
     Attributes:
         run: The run it belongs to; `None` outside any run.
@@ -192,77 +194,33 @@ class CapturedStep:
         error: Why it failed; only on an END.
         function: The function it happened in.
         attributes: Further span attributes set by the instrumenting code (a mapping), or `None`.
-        guarded: Who has redacted it, and the result: `None` if there was nothing to redact. Not there before.
+        guarded: Who has redacted it, and the result: `None` if there was nothing to redact.
     """
 
-    __slots__ = (
-        "attributes",
-        "chunk",
-        "error",
-        "event_type",
-        "extra",
-        "framework",
-        "function",
-        "guarded",
-        "has_trace_metadata",
-        "input",
-        "metadata",
-        "name",
-        "output",
-        "parent_id",
-        "run",
-        "started_ns",
-        "step_id",
-        "tags",
-        "time_ns",
-        "timestamp",
-        "usage",
-    )
+    event_type: IntermediateStepType
+    step_id: str
+    parent_id: str
+    name: str | None
+    time_ns: int
+    run: Run | None = None
+    function: FunctionRef | None = None
+    metadata: Snapshot = None
+    tags: tuple[str, ...] = ()
+    input: Snapshot = None
+    output: Snapshot = None
+    usage: Usage | None = None
+    error: CapturedError | None = None
+    attributes: Snapshot = None
+    chunk: Snapshot = None
+    framework: str | None = None
+    timestamp: float | None = None
+    started_ns: int | None = None
+    has_trace_metadata: bool = False
+    extra: Snapshot = None
+    guarded: "tuple[object, CapturedStep | None] | None" = None
 
-    def __init__(
-        self,
-        event_type: IntermediateStepType,
-        step_id: str,
-        parent_id: str,
-        name: str | None,
-        time_ns: int,
-        run: Run | None = None,
-        function: FunctionRef | None = None,
-        metadata: Snapshot = None,
-        tags: tuple[str, ...] = (),
-        input: Snapshot = None,
-        output: Snapshot = None,
-        usage: Usage | None = None,
-        error: CapturedError | None = None,
-        attributes: Snapshot = None,
-        chunk: Snapshot = None,
-        framework: str | None = None,
-        timestamp: float | None = None,
-        started_ns: int | None = None,
-        has_trace_metadata: bool = False,
-        extra: Snapshot = None,
-    ) -> None:
-        self.event_type = event_type
-        self.step_id = step_id
-        self.parent_id = parent_id
-        self.name = name
-        self.time_ns = time_ns
-        self.run = run
-        self.timestamp = timestamp
-        self.started_ns = started_ns
-        self.framework = framework
-        self.tags = tags
-        self.metadata = metadata
-        self.has_trace_metadata = has_trace_metadata
-        self.input = input
-        self.output = output
-        self.chunk = chunk
-        self.extra = extra
-        self.usage = usage
-        self.error = error
-        self.function = function
-        self.attributes = attributes
-        self.guarded: tuple[object, CapturedStep | None]
+    def __repr__(self) -> str:
+        return f"CapturedStep({self.event_type}, {self.step_id!r})"
 
 
 class StepListener(Protocol):
@@ -348,32 +306,16 @@ class EventStream(Subject["IntermediateStep"]):
 
     @property
     def only_listener(self) -> "StepListener | None":
-        """Who listens here, if that is just one and nobody else hears of it."""
-        if len(self._listeners) != 1 or self._observers:
+        """Who would hear a step pushed here, if that is just one listener and nobody else: see `finish`."""
+        listeners = self._listeners
+        if len(listeners) != 1 or self._observers or _reports_nothing.get():
             return None
         stream = self._outer
         while stream is not None:
             if stream._listeners_below or stream._observers:
                 return None
             stream = stream._outer
-        return self._listeners[0]
-
-    def finish(
-        self,
-        step_id: str,
-        time_ns: int,
-        output: Snapshot = None,
-        usage: Usage | None = None,
-        error: CapturedError | None = None,
-        attributes: Snapshot = None,
-    ) -> bool:
-        """Pass on the END of a step that says no more than this; false: it must be emitted, as others listen. Never raises."""
-        listener = self.only_listener
-        try:
-            return listener is not None and listener.finish(step_id, time_ns, output, usage, error, attributes)
-        except Exception as exc:
-            _log.warning("event stream: a listener raised %s; the workflow goes on", type(exc).__name__)
-            return True
+        return listeners[0]
 
     def emit(self, step: CapturedStep, original: "IntermediateStep | None" = None) -> None:
         """Pass on one captured step, and outwards; ask `is_heard` before. Never raises."""
@@ -416,6 +358,23 @@ class EventStream(Subject["IntermediateStep"]):
         for _, on_complete in list(self._signals.values()):
             if on_complete is not None:
                 guarded(on_complete)
+
+
+def finish(
+    listener: StepListener,
+    step_id: str,
+    time_ns: int,
+    output: Snapshot = None,
+    usage: Usage | None = None,
+    error: CapturedError | None = None,
+    attributes: Snapshot = None,
+) -> bool:
+    """Pass on the END of a step that says no more than this to a stream's only listener; false: emit it. Never raises."""
+    try:
+        return listener.finish(step_id, time_ns, output, usage, error, attributes)
+    except Exception as exc:
+        _log.warning("event stream: a listener raised %s; the workflow goes on", type(exc).__name__)
+        return True
 
 
 def capture_error(exc: BaseException) -> CapturedError:

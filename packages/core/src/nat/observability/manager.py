@@ -43,6 +43,7 @@ from nat.observability.events import (
     CapturedStep,
     Run,
     capture_error,
+    finish,
     new_trace_id,
     report_nothing,
     span_id_of,
@@ -687,7 +688,9 @@ class RunScope:
             if unfinished and self._error is None:
                 self._error = _unfinished(unfinished)
             stream, output = self._state.stream, snapshot(self.output)
-            if stream.is_heard and not stream.finish(root_id, time.time_ns(), output, error=self._error):
+            listener, now_ns = stream.only_listener, time.time_ns()
+            is_taken = listener is not None and finish(listener, root_id, now_ns, output, error=self._error)
+            if not is_taken and stream.is_heard:
                 stream.emit(self._step(end, output=output, error=self._error))
             self._run.has_ended = True
             self._manager.end_capture(self._capture)

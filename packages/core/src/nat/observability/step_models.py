@@ -1,6 +1,5 @@
 """Between the contract's models and what the event stream carries: `IntermediateStep` and `CapturedStep`."""
 
-import math
 import time
 
 from nat.builder.framework_enum import LLMFrameworkEnum
@@ -18,11 +17,12 @@ from nat.observability.events import (
     MAX_ERROR_MESSAGE_CHARS,
     CapturedError,
     CapturedStep,
-    EventStream,
     FunctionRef,
     Run,
+    StepListener,
     Usage,
     capture_error,
+    finish,
 )
 from nat.observability.snapshot import restore, snapshot, text
 
@@ -70,27 +70,32 @@ def capture_payload(
     if payload.event_type.state is IntermediateStepState.END:
         step.error = _reported_error(payload)
     if data is not None:
-        step.input = snapshot(data.input)
-        step.output = snapshot(data.output)
-        step.chunk = snapshot(data.chunk)
+        given, output, chunk = data.input, data.output, data.chunk
+        if given is not None:
+            step.input = snapshot(given)
+        if output is not None:
+            step.output = snapshot(output)
+        if chunk is not None:
+            step.chunk = snapshot(chunk)
         if data.__pydantic_extra__:
             step.extra = snapshot(data.__pydantic_extra__)
     return step
 
 
-def finish_step(payload: IntermediateStepPayload, stream: EventStream) -> bool:
-    """Pass on an END that says no more than output and usage, where that is all it takes; false: capture and emit it."""
+def finish_step(payload: IntermediateStepPayload, listener: StepListener) -> bool:
+    """Pass on an END that says no more than output and usage to a stream's only listener; false: capture and emit it."""
     data = payload.data
-    if stream.only_listener is None or payload.metadata or payload.tags or payload.framework is not None:
+    if payload.metadata or payload.tags or payload.framework is not None:
         return False
     if data is not None and (data.input is not None or data.chunk is not None or data.__pydantic_extra__):
         return False
     at_ns, usage = _nanoseconds(payload.event_timestamp), payload.usage_info
     output = None if data is None else data.output
-    return stream.finish(
+    return finish(
+        listener,
         payload.UUID,
         time.time_ns() if at_ns is None else at_ns,
-        snapshot(output),
+        None if output is None else snapshot(output),
         None if usage is None else _captured_usage(usage),
         capture_error(output) if isinstance(output, BaseException) else None,
     )
@@ -156,7 +161,12 @@ def _said(value: object) -> str | None:
 
 def _nanoseconds(seconds: float | None) -> int | None:
     """A time as an integer; `None` for one that is none: infinite or not a number."""
-    return round(seconds * 1e9) if seconds is not None and math.isfinite(seconds) else None
+    if seconds is None:
+        return None
+    try:
+        return round(seconds * 1e9)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _trace_metadata(metadata: TraceMetadata) -> dict[str, object]:

@@ -75,7 +75,7 @@ class _Assembly:
         exporter = self._exporter
         if step.event_type.state is IntermediateStepState.START:
             exporter._metadata_stack[step.step_id] = event.metadata
-        self._capture.take(step)
+        self._capture.on_step(step)
         span = exporter._outstanding_spans.get(step.step_id)
         if span is not None:
             exporter._span_stack[step.step_id] = SpanContext.model_construct(

@@ -11,6 +11,7 @@ from nat.observability.redaction.switches import Switches
 from nat.observability.snapshot import Snapshot, encode, restore
 from nat.observability.spans.capture import CapturedSpan
 from nat.utils.forking import keep_for_ever
+from nat.utils.records import values_of
 
 __all__ = ["Guard", "guard_of"]
 
@@ -32,7 +33,7 @@ class Guard:
 
     def span(self, span: CapturedSpan) -> CapturedSpan:
         """A captured span, its run included."""
-        guarded = getattr(span, "guarded", None)  # not set when it is made: that is the workflow's time
+        guarded = span.guarded
         if guarded is not None and guarded[0] is self:
             return guarded[1] or span
         run = self._run(span.run)
@@ -44,7 +45,7 @@ class Guard:
 
     def step(self, step: CapturedStep) -> CapturedStep:
         """A captured step."""
-        guarded = getattr(step, "guarded", None)
+        guarded = step.guarded
         if guarded is not None and guarded[0] is self:
             return guarded[1] or step
         shown = step if self._switches is None else self._switches.applied(step)
@@ -161,13 +162,13 @@ def _texts_of_span(span: CapturedSpan) -> bytes:
     if start.name:
         texts.append(start.name)
     if start.function is not None:
-        texts += filter(None, start.function)
+        texts += filter(None, values_of(start.function))
     _collect(start, texts, data)
     if end is not None and end is not start:
         if end.name and end.name is not start.name:
             texts.append(end.name)
         if end.function is not None and end.function is not start.function:
-            texts += filter(None, end.function)
+            texts += filter(None, values_of(end.function))
         if end.parent_id is not start.parent_id:
             texts.append(end.parent_id)
         _collect(end, texts, data)
@@ -181,7 +182,7 @@ def _texts_of_step(step: CapturedStep) -> bytes:
     if step.name:
         texts.append(step.name)
     if step.function is not None:
-        texts += filter(None, step.function)
+        texts += filter(None, values_of(step.function))
     _collect(step, texts, data)
     data.append("\n".join(texts).encode("utf-8", "replace"))
     return b"\n".join(data)

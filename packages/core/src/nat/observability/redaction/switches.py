@@ -15,6 +15,7 @@ from nat.data_models.step_types import IntermediateStepCategory
 from nat.observability.events import CapturedStep
 from nat.observability.snapshot import Snapshot, encode, restore
 from nat.observability.spans.content import INPUT_ATTRIBUTES, INPUT_FIELDS, OUTPUT_ATTRIBUTES, OUTPUT_FIELDS
+from nat.utils.records import replaced
 
 __all__ = ["HIDDEN", "Switches"]
 
@@ -205,8 +206,4 @@ def _changed(step: CapturedStep, changes: Mapping[str, Snapshot]) -> CapturedSte
     new = {name: value for name, value in changes.items() if getattr(step, name) not in (None, value)}
     if not new:
         return step
-    copy = CapturedStep(step.event_type, step.step_id, step.parent_id, step.name, step.time_ns)
-    for name in CapturedStep.__slots__:
-        if name != "guarded":
-            setattr(copy, name, new[name] if name in new else getattr(step, name))
-    return copy
+    return replaced(step, guarded=None, **new)

@@ -7,6 +7,7 @@ from nat.data_models.step_types import ROOT_PARENT_ID, IntermediateStepState
 from nat.observability.events import CapturedError, CapturedStep, Run, Usage, new_trace_id, span_id_of
 from nat.observability.snapshot import Snapshot
 from nat.utils.forking import new_lock
+from nat.utils.records import Record
 
 if TYPE_CHECKING:
     from nat.observability.spans.describe import Description
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["CapturedSpan", "LooseCapture", "Recorder", "RunCapture"]
 
 
-class CapturedSpan:
+class CapturedSpan(Record, eq=False, gc=False):
     """A step from START to END, not described yet.
 
     Attributes:
@@ -26,33 +27,22 @@ class CapturedSpan:
         first_chunk_ns, chunk_count: When the first chunk came, and how many did.
         described: The description, made once, on the telemetry thread.
         encoded: Its OTLP message, kept for other exporters that send the same.
-        guarded: Who has redacted it, and the result: `None` if there was nothing to redact. Not there before.
+        guarded: Who has redacted it, and the result: `None` if there was nothing to redact.
     """
 
-    __slots__ = (
-        "chunk_count",
-        "described",
-        "encoded",
-        "end",
-        "end_ns",
-        "first_chunk_ns",
-        "guarded",
-        "run",
-        "size_bytes",
-        "start",
-    )
+    start: CapturedStep
+    run: Run
+    end: CapturedStep | None = None
+    end_ns: int = 0
+    size_bytes: int = 0
+    first_chunk_ns: int | None = None
+    chunk_count: int = 0
+    described: "Description | None" = None
+    encoded: bytes | None = None
+    guarded: "tuple[object, CapturedSpan | None] | None" = None
 
-    def __init__(self, start: CapturedStep, run: Run) -> None:
-        self.start = start
-        self.end: CapturedStep | None = None
-        self.run = run
-        self.end_ns = 0
-        self.size_bytes = 0
-        self.first_chunk_ns: int | None = None
-        self.chunk_count = 0
-        self.described: Description | None = None
-        self.encoded: bytes | None = None
-        self.guarded: tuple[object, CapturedSpan | None]
+    def __repr__(self) -> str:
+        return f"CapturedSpan({self.start!r})"
 
     @property
     def trace_id(self) -> int:
@@ -116,19 +106,15 @@ class RunCapture:
         self._open_in_parent: set[str] = set()
 
     def on_step(self, step: CapturedStep) -> None:
-        """Record one step."""
-        run = step.run
-        if run is not self._run and run is not None and run.owner is self._recorder:
-            return  # a nested run of the same recorder has a capture of its own
-        self.take(step)
-
-    def take(self, step: CapturedStep) -> None:
-        """Record one step, whichever run it names."""
+        """Record one step, unless it is of a nested run of the same recorder, which has a capture of its own."""
+        named = step.run
+        if named is not self._run and named is not None and named.owner is self._recorder:
+            return
         if step.step_id in self._open_in_parent:
             return
         state = step.event_type.state
         if state is IntermediateStepState.START:
-            begun = CapturedSpan(step, step.run or self._run)
+            begun = CapturedSpan(step, named or self._run)
             span = None if self._open.setdefault(step.step_id, begun) is begun else self._restart(begun)
         elif state is IntermediateStepState.END:
             span = self._end(step)
@@ -167,7 +153,7 @@ class RunCapture:
         span.end = start
         span.end_ns = time_ns if time_ns > start.time_ns else start.time_ns
         recorder.record_span(span, run)
-        if run.has_ended:  # late, see `take`
+        if run.has_ended:  # late, see `on_step`
             recorder.record_end(run)
         return True
 
@@ -268,13 +254,13 @@ class LooseCapture:
         if found is None and state is not IntermediateStepState.START:
             run_capture = self._find_capture(step.step_id)
             if run_capture is not None:
-                run_capture.take(step)
+                run_capture.on_step(step)
                 return
         capture, run = found or self._begin()
         if state is IntermediateStepState.START:
             with self._lock:
                 self._captures[step.step_id] = (capture, run)
-        capture.take(step)
+        capture.on_step(step)
         if state is IntermediateStepState.END:
             with self._lock:
                 self._captures.pop(step.step_id, None)

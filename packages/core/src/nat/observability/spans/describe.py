@@ -29,6 +29,7 @@ from nat.observability.snapshot import Snapshot, clean, encode, restore, snapsho
 from nat.observability.spans import conventions as names
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.messages import AttributeValue, finish_reason_of, messages_of, put_messages
+from nat.utils.records import values_of
 
 __all__ = ["Description", "describe", "description_of"]
 
@@ -473,7 +474,7 @@ def _put_evaluations(attributes: _Attributes, fields: _Fields) -> None:
 
 def _put_usage(attributes: _Attributes, usage: Usage, category: IntermediateStepCategory) -> None:
     keys = names.LLM_USAGE_KEYS if category in _LEAVES else names.ROLL_UP_USAGE_KEYS
-    for key, count in zip(keys, usage, strict=True):
+    for key, count in zip(keys, values_of(usage), strict=True):
         if count is not None:
             attributes[key] = count
 
