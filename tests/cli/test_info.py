@@ -201,7 +201,7 @@ def test_exporter_shows_every_setting(nat: CliRunner, monkeypatch: pytest.Monkey
 
     result = nat.invoke(cli, ["info", "exporter", "queue"])
 
-    head, block, foot = re.split(r"(  delivery: .*?)(?=Reserved)", result.stdout, flags=re.DOTALL)
+    head, block, foot = re.split(r"(  delivery: .*?)(?=\nExample)", result.stdout, flags=re.DOTALL)
     assert result.exit_code == 0
     assert "    retry.multiplier: number, at least 1, default 1.5. Factor from one wait to the next.\n" in block
     assert (
@@ -231,7 +231,7 @@ Every exporter entry also takes:
   sample: number from 0 to 1, or a mapping as of processor sample. Which share of the runs is exported.
   redact: secrets, pii, none, or a mapping as of processor redact; default secrets. Also under general.telemetry for all.
   content: full, truncate:N, metadata, none, or a mapping as of processor content. Also under general.telemetry for all.
-Reserved for later, an error for now: conventions.
+  conventions: names of its spans' attributes, where there is a choice: openinference, gen_ai or both, also gen_ai@0.1.0.
 
 Example:
   general:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from nat.data_models.span import Span, SpanAttributes, SpanContext, SpanStatus, SpanStatusCode
+from nat.observability.spans.genai import Said
 from nat.plugins.galileo.attributes import galileo_attributes
 from nat.plugins.langfuse.attributes import langfuse_attributes
 from nat.plugins.langsmith.attributes import langsmith_attributes
@@ -57,5 +58,5 @@ def test_no_attribute_makes_a_translation_fail(name: str, attributes: dict[str, 
 
     translated = _TRANSLATIONS[name](span)
 
-    assert encode_span(span.model_copy(update={"attributes": translated}))
+    assert encode_span(span, Said(translated, []))
     assert repr(span.attributes) == repr(attributes)

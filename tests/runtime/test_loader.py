@@ -225,21 +225,21 @@ async def thin(config, builder):
 
 
 def test_keys_of_the_toolkit_are_checked(write: WriteFile) -> None:
-    """A flag that is none, and a key that is reserved but does nothing yet."""
+    """A flag that is none, and a choice where there is none."""
     write("exporters.py", EXPORTERS)
     file = write(
         "w.yaml",
         """\
         plugins: [exporters]
-        general: {telemetry: {tracing: {a: {_type: queue, url: u, api_key: k, required: maybe, conventions: x}}}}
+        general: {telemetry: {tracing: {a: {_type: queue, url: u, api_key: k, required: maybe, conventions: both}}}}
         """,
     )
 
     assert problems_of(file) == [
         "w.yaml:2:71: general.telemetry.tracing.a.required: expected true or false, got 'maybe'",
         (
-            "w.yaml:2:88: general.telemetry.tracing.a.conventions: is reserved for the toolkit and not supported yet; remove "
-            "it (supported: enabled, required, delivery, processors, redact, when, sample, content)"
+            "w.yaml:2:88: general.telemetry.tracing.a.conventions: has no effect on this exporter of type queue, whose spans "
+            "have names of its own; remove it"
         ),
     ]
 

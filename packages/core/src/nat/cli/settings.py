@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 from nat.data_models.component_config import ComponentBaseConfig
 from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.masking import is_secret_name
-from nat.data_models.telemetry_exporter import RESERVED_KEYS, TelemetryExporterBaseConfig
+from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
 from nat.observability.component import EXPORTER
 from nat.observability.registry import PROCESSOR_TIMEOUT_S, Registration
@@ -30,6 +30,7 @@ EXPORTER_KEYS = {
     "sample": "number from 0 to 1, or a mapping as of processor sample. Which share of the runs is exported.",
     "redact": "secrets, pii, none, or a mapping as of processor redact; default secrets. Also under general.telemetry for all.",
     "content": "full, truncate:N, metadata, none, or a mapping as of processor content. Also under general.telemetry for all.",
+    "conventions": "names of its spans' attributes, where there is a choice: openinference, gen_ai or both, also gen_ai@0.1.0.",
     "delivery": "how its items get to the backend; a mapping, also under general.telemetry for all.",
 }
 PROCESSOR_KEYS = {
@@ -103,7 +104,6 @@ def _exporter_keys() -> list[str]:
         "Every exporter entry also takes:",
         *_indented(f"{key}: {meaning}" for key, meaning in EXPORTER_KEYS.items()),
         *_indented(_indented(_delivery_keys())),
-        f"Reserved for later, an error for now: {', '.join(sorted(RESERVED_KEYS - EXPORTER_KEYS.keys()))}.",
     ]
 
 

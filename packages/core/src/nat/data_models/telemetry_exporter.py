@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from nat.data_models.component_config import ComponentBaseConfig
+from nat.data_models.conventions import Conventions
 
 __all__ = ["RESERVED_KEYS", "BatchConfigMixin", "DeliveryConfigMixin", "TelemetryExporterBaseConfig"]
 
@@ -38,6 +39,13 @@ class TelemetryExporterBaseConfig(ComponentBaseConfig):
     reserved_keys: ClassVar[frozenset[str]] = RESERVED_KEYS
     route_keys: ClassVar[frozenset[str]] = frozenset()
     """Keys that say where runs go or on whose account; processor `route` may choose them for each run. None: it cannot."""
+
+    def spoken_conventions(self) -> tuple[Conventions, ...]:
+        """Return what `conventions` may be in an entry with these settings; nothing, if the exporter leaves no choice.
+
+        An exporter whose configuration returns more asks its lane which one it is (`Lane.conventions`).
+        """
+        return ()
 
 
 class BatchConfigMixin(BaseModel):

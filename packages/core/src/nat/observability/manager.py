@@ -1081,6 +1081,7 @@ class _Slot:
                     guard=redaction.guard,
                     ledger=self._ledger,
                     shown=self._shown,
+                    conventions=entry.conventions,
                 )
                 exporter.use_lane(lane)
                 self._exporter = exporter

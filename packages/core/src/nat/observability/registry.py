@@ -18,7 +18,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nat.data_models.component_config import ComponentBaseConfig
+from nat.data_models.conventions import ALL_CONVENTIONS, Conventions
 from nat.data_models.errors import ConfigurationError, Problem
+from nat.data_models.masking import masked
 from nat.data_models.suggestion import closest
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
@@ -57,6 +59,7 @@ __all__ = [
     "Registration",
     "Registry",
     "components",
+    "conventions_problem",
     "default_registry",
     "entries_by_route",
     "exporter_entry",
@@ -182,6 +185,7 @@ class ExporterEntry:
         processors: What its items pass first, those for all exporters included.
         redact: What is taken out of everything before; None: secrets.
         route: Which runs it takes; None: all.
+        conventions: In whose names its spans are written; None: as is usual for its type.
     """
 
     name: str
@@ -191,6 +195,7 @@ class ExporterEntry:
     delivery: "DeliveryConfig | None" = None
     processors: tuple[ProcessorEntry, ...] = ()
     redact: "RedactConfig | None" = None
+    conventions: Conventions | None = None
     route: "Route | None" = None
 
     @property
@@ -621,6 +626,7 @@ def exporter_entry(
     delivery: "DeliveryConfig | None" = None,
     processors: Sequence[TelemetryProcessorBaseConfig] = (),
     redact: "RedactConfig | RedactProfile | None" = None,
+    conventions: Conventions | None = None,
 ) -> ExporterEntry:
     """One exporter for `Telemetry`, with what a workflow file would say in its entry beside its own settings.
 
@@ -631,9 +637,10 @@ def exporter_entry(
         delivery: How its items get to the backend.
         processors: What its items pass first.
         redact: What is taken out of everything before: a profile or more; unless given, what `Telemetry` says.
+        conventions: In whose names its spans are written; unless given, as is usual for its type.
 
     Raises:
-        ConfigurationError: Something is no config, or its class is not registered.
+        ConfigurationError: Something is no config, its class is not registered, or it does not speak these conventions.
     """
     given: object = config
     if not isinstance(given, TelemetryExporterBaseConfig):
@@ -641,6 +648,9 @@ def exporter_entry(
             Problem(f"{given!r} is no exporter config; expected an instance of a TelemetryExporterBaseConfig")
         )
     name = name or config.type
+    problem = None if conventions is None else conventions_problem(config, conventions)
+    if problem is not None:
+        raise ConfigurationError(Problem(problem, path=f"{name}.conventions"))
     return ExporterEntry(
         name,
         config,
@@ -649,6 +659,7 @@ def exporter_entry(
         delivery,
         processor_entries(processors, name),
         redact_config(redact),
+        conventions,
     )
 
 
@@ -688,6 +699,18 @@ def entries_by_route(
             for name, config in configs.items()
         ),
     ]
+
+
+def conventions_problem(config: TelemetryExporterBaseConfig, chosen: object) -> str | None:
+    """What is wrong with a choice of conventions for an exporter; `None` if nothing is."""
+    spoken = config.spoken_conventions()
+    if chosen in spoken:
+        return None
+    if not spoken:
+        return f"has no effect on this exporter of type {config.type}, whose spans have names of its own; remove it"
+    if chosen in ALL_CONVENTIONS:
+        return f"is {chosen!r}, which {config.type} does not read; expected one of: {', '.join(spoken)}"
+    return f"is {masked(chosen)!r}, expected one of: {', '.join(spoken)}"
 
 
 def redact_config(redact: "RedactConfig | RedactProfile | None") -> "RedactConfig | None":

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from nat.data_models.component_config import ComponentBaseConfig, unknown_key
+from nat.data_models.conventions import Conventions
 from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
 from nat.data_models.masking import masked
 from nat.data_models.suggestion import closest
-from nat.data_models.telemetry_exporter import RESERVED_KEYS, TelemetryExporterBaseConfig
+from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
 from nat.observability.component import EXPORTER, PROCESSOR, ComponentKind
 from nat.observability.registry import (
@@ -26,6 +27,7 @@ from nat.observability.registry import (
     ProcessorEntry,
     Registration,
     Registry,
+    conventions_problem,
     default_registry,
     entries_by_route,
     route_in,
@@ -55,15 +57,6 @@ logger = logging.getLogger("nat.observability.configuration")
 Entrypoint = Literal["required", "optional", "unused", "if_needed"]
 
 _TRACING: Path = ("general", "telemetry", "tracing")
-_OWN_KEYS = (
-    "enabled",
-    "required",
-    "delivery",
-    "processors",
-    "redact",
-    *SHORT_FORMS,
-    "content",
-)  # of RESERVED_KEYS, those with a meaning
 _AGENT_SECTIONS = frozenset(
     {"authentication", "embedders", "eval", "function_groups", "functions", "llms", "memory", "middleware",
      "object_stores", "optimizer", "retrievers", "ttc_strategies"}
@@ -335,11 +328,6 @@ class _Loading:
         if not is_enabled:
             self._ignored.add(path)
             return []
-        for key in RESERVED_KEYS.difference(_OWN_KEYS).intersection(entry):
-            self._add(
-                (*path, key),
-                f"is reserved for the toolkit and not supported yet; remove it (supported: {', '.join(_OWN_KEYS)})",
-            )
         delivery = self._read_delivery(entry, path)
         if delivery is not None and "intake" in delivery.model_fields_set:
             self._add(
@@ -360,7 +348,14 @@ class _Loading:
 
         def made(config: TelemetryExporterBaseConfig) -> ExporterEntry:
             return ExporterEntry(
-                name, config, registration, is_required, delivery or general, tuple(processors), redact
+                name,
+                config,
+                registration,
+                is_required,
+                delivery or general,
+                tuple(processors),
+                redact,
+                self._read_conventions(entry, config, path),
             )
 
         route = self._read_route(processors, entry, path)
@@ -418,6 +413,16 @@ class _Loading:
         if None in configs.values():
             return []
         return entries_by_route(made(base or next(iter(configs.values()))), route, configs)
+
+    def _read_conventions(
+        self, entry: Mapping[str, Any], config: TelemetryExporterBaseConfig, path: Path
+    ) -> Conventions | None:
+        chosen: Conventions | None = entry.get("conventions")
+        problem = None if chosen is None else conventions_problem(config, chosen)
+        if problem is not None:
+            self._add((*path, "conventions"), problem)
+            return None
+        return chosen
 
     def _read_redact(self, section: Mapping[str, Any], path: Path) -> "RedactConfig | None":
         """Return what the `redact:` key of a section says: a profile, or a mapping with the settings of type `redact`."""

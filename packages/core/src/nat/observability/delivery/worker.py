@@ -12,6 +12,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from nat.data_models.conventions import Conventions
 from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.span import Span
 from nat.observability.delivery.causes import Cause
@@ -125,6 +126,7 @@ class Lane:
         guard: Redacts what is captured before anybody sees it, and once more what its processors and its exporter make of it.
         is_solo: Items go to the exporter itself and not to a copy for each run: user code started it.
         shown: Makes what may be shown of an error's message; by default all of it may.
+        conventions: In whose names an exporter that leaves the choice writes its spans; `None`: in those it takes by itself.
     """
 
     def __init__(
@@ -140,8 +142,10 @@ class Lane:
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         shown: Callable[[str], str] = str,
+        conventions: Conventions | None = None,
     ) -> None:
         self.name = name
+        self.conventions = conventions
         self.ledger = ledger or Ledger()
         self.metrics = LaneMetrics()
         self._exporter = exporter

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from nat.builder.context import ContextState
+from nat.data_models.conventions import Conventions
 from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.span import Span
 from nat.observability.delivery.errors import PermanentExportError, TransientExportError
@@ -17,6 +18,7 @@ from nat.observability.delivery.worker import Lane
 from nat.observability.exporter.raw_exporter import RawExporter
 from nat.observability.exporter.span_exporter import SpanExporter
 from nat.observability.processor.intermediate_step_serializer import IntermediateStepSerializer
+from nat.observability.spans.genai import genai_of, said_span
 from nat.plugins.file.lines import line_of_request, line_of_span, line_of_step
 from nat.plugins.file.paths import PathLike, resolve_output_path
 from nat.plugins.file.settings import DEFAULT_MAX_FILE_SIZE_BYTES, DEFAULT_MAX_FILES, FileMode
@@ -134,6 +136,7 @@ class SpanFileExporter(SpanExporter[Span, Span]):
 
     Args:
         format: `spans` or `otlp_json`; in the latter, `project` is the resource's `service.name`.
+        conventions: In whose names attributes are written, unless an entry of the configuration says it.
     """
 
     def __init__(
@@ -147,10 +150,13 @@ class SpanFileExporter(SpanExporter[Span, Span]):
         max_file_size: int = DEFAULT_MAX_FILE_SIZE_BYTES,
         max_files: int = DEFAULT_MAX_FILES,
         cleanup_on_init: bool = False,
+        conventions: Conventions = "openinference",
         context_state: ContextState | None = None,
     ) -> None:
         super().__init__(context_state, batch_size=_BATCH_SIZE)
         self._project = project
+        self._conventions: Conventions = conventions
+        self._genai = genai_of(conventions)
         self._line_of: Callable[[Span, str | None], bytes] = line_of_span if format == "spans" else line_of_request
         self._writer = FileWriter(
             resolve_output_path(output_path, format=format, project=project),
@@ -162,6 +168,7 @@ class SpanFileExporter(SpanExporter[Span, Span]):
     def use_lane(self, lane: Lane) -> None:
         """Take events from this lane; what must not leave is not in the project's name either."""
         super().use_lane(lane)
+        self._genai = genai_of(lane.conventions or self._conventions)
         self._project = lane.redacted(self._project)
 
     @property
@@ -189,7 +196,10 @@ class SpanFileExporter(SpanExporter[Span, Span]):
     async def export_processed(self, item: Span | list[Span]) -> None:
         """Append the line of a span, or of several at once; fails as `FileExporter` does."""
         spans = item if isinstance(item, list) else [item]
-        await _write(self._writer, (self._line_of(span, self._project) for span in spans))
+        await _write(self._writer, (self._line_of(self._said(span), self._project) for span in spans))
+
+    def _said(self, span: Span) -> Span:
+        return span if self._genai is None else said_span(span, self._genai.say(span.attributes))
 
 
 def _in_one_go(options: DeliveryOptions) -> DeliveryOptions:

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from nat.cli.register_workflow import register_telemetry_exporter
+from nat.data_models.conventions import ALL_CONVENTIONS, Conventions
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.plugins.file.paths import resolve_output_path, unwritable_reason
 from nat.plugins.file.settings import DEFAULT_MAX_FILE_SIZE_BYTES, DEFAULT_MAX_FILES, FileFormat, FileMode
@@ -56,6 +57,10 @@ class FileConfig(TelemetryExporterBaseConfig, name="file"):
     cleanup_on_init: bool = Field(
         default=False, description="Whether files put aside by earlier processes are deleted at the start."
     )
+
+    def spoken_conventions(self) -> tuple[Conventions, ...]:
+        """Return all for files of spans; steps have no attributes."""
+        return () if self.format == "steps" else ALL_CONVENTIONS
 
     @field_validator("output_path")
     @classmethod

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from nat.data_models.span import Span, SpanKind
 from nat.observability.spans import conventions as names
+from nat.observability.spans.genai import genai_facts
 from nat.plugins.opentelemetry.contents import json_text
-from nat.plugins.opentelemetry.genai import genai_attributes
 
 __all__ = ["galileo_attributes"]
 
@@ -23,7 +23,7 @@ def galileo_attributes(span: Span, project: str, logstream: str) -> dict[str, An
     kind = attributes.get(names.SPAN_KIND)
     found = {
         **attributes,
-        **genai_attributes(attributes),
+        **genai_facts(attributes),
         "galileo.project.name": project,
         "galileo.logstream.name": logstream,
     }

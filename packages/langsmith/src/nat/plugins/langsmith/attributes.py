@@ -11,8 +11,8 @@ from typing import Any
 
 from nat.data_models.span import Span, SpanKind
 from nat.observability.spans import conventions as names
+from nat.observability.spans.genai import genai_facts
 from nat.plugins.opentelemetry.contents import Contents, contents_of, json_object, json_text, taken_list
-from nat.plugins.opentelemetry.genai import genai_attributes
 
 __all__ = ["langsmith_attributes"]
 
@@ -61,7 +61,7 @@ def langsmith_attributes(span: Span, project: str, process: Mapping[str, Any]) -
         "gen_ai.completion": _outputs(contents),
         "gen_ai.tool.definitions": json_text(contents.tools) if contents.tools else None,
         "gen_ai.system": rest.get(names.LLM_PROVIDER),
-        **genai_attributes(rest),
+        **genai_facts(rest),
         **_usage(rest),
         **_metadata(rest, process),
     }

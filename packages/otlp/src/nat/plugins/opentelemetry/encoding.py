@@ -14,9 +14,11 @@ from nat.data_models.span import Span, SpanEvent, SpanLink, SpanStatus, SpanStat
 from nat.observability.snapshot import clean, plain
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import Description, description_of
+from nat.observability.spans.genai import Said
+from nat.observability.spans.genai_names import EVALUATION_EVENT
 from nat.observability.spans.otlp_json import SCOPE_NAME
 
-__all__ = ["encode_captured", "encode_request", "encode_span", "varint"]
+__all__ = ["encode_captured", "encode_description", "encode_request", "encode_span", "varint"]
 
 _fixed64 = Struct("<Q").pack
 _double = Struct("<d").pack
@@ -59,19 +61,22 @@ def encode_captured(captured: CapturedSpan) -> bytes:
     """A captured span as the content of an OTLP `Span` message: encoded once, for all exporters that send the same."""
     known = captured.encoded
     if known is None:
-        known = captured.encoded = _encode_description(description_of(captured))
+        known = captured.encoded = encode_description(description_of(captured))
     return known
 
 
-def _encode_description(span: Description) -> bytes:
+def encode_description(span: Description, said: Said | None = None) -> bytes:
+    """A described span as the content of an OTLP `Span` message, said in another convention if that is given."""
     parts = [b"\x0a\x10", span.trace_id.to_bytes(16), b"\x12\x08", span.span_id.to_bytes(8)]
     if span.parent_span_id is not None:
         parts += (b"\x22\x08", span.parent_span_id.to_bytes(8))
     parts += (_text(b"\x2a", span.name), _KIND_INTERNAL, _start_and_end(0x39, span.start_ns, 0x41, span.end_ns))
-    parts += _attributes(b"\x4a", span.attributes)
+    parts += _attributes(b"\x4a", span.attributes if said is None else said.attributes)
     if span.exception is not None:
         head = b"\x09" + _fixed64(span.end_ns) + _EXCEPTION
         parts.append(_field(b"\x5a", b"".join([head, *_attributes(b"\x1a", span.exception)])))
+    if said is not None and said.evaluations:
+        parts += _evaluations(said, span.end_ns)
     if span.is_failed:
         message = b"" if span.message is None else _text(b"\x12", span.message)
         parts.append(_field(b"\x7a", message + _FAILED))
@@ -81,8 +86,8 @@ def _encode_description(span: Description) -> bytes:
     return b"".join(parts)
 
 
-def encode_span(span: Span, attributes: Mapping[str, Any] | None = None) -> bytes:
-    """A span as the content of an OTLP `Span` message, with other attributes if some are given. Never raises."""
+def encode_span(span: Span, said: Said | None = None) -> bytes:
+    """A span as the content of an OTLP `Span` message, said in other words if those are given. Never raises."""
     context = span.context
     parts = [b"\x0a\x10", context.trace_id.to_bytes(16, "big"), b"\x12\x08", context.span_id.to_bytes(8, "big")]
     if context.parent_span_id is not None:
@@ -90,11 +95,18 @@ def encode_span(span: Span, attributes: Mapping[str, Any] | None = None) -> byte
     parts += (_text(b"\x2a", span.name), _KIND_INTERNAL, b"\x39", _fixed64(span.start_time))
     if span.end_time is not None:
         parts += (b"\x41", _fixed64(span.end_time))
-    parts += _attributes(b"\x4a", span.attributes if attributes is None else attributes)
+    parts += _attributes(b"\x4a", span.attributes if said is None else said.attributes)
     parts += [_field(b"\x5a", _event(event)) for event in span.events]
+    if said is not None and said.evaluations:
+        parts += _evaluations(said, span.end_time or span.start_time)
     parts += [_field(b"\x6a", _link(link)) for link in span.links]
     parts += (_field(b"\x7a", _status(span.status)), _FLAGS)
     return b"".join(parts)
+
+
+def _evaluations(said: Said, time_ns: int) -> list[bytes]:
+    head = b"\x09" + _fixed64(time_ns) + _text(b"\x12", EVALUATION_EVENT)
+    return [_field(b"\x5a", b"".join([head, *_attributes(b"\x1a", one)])) for one in said.evaluations]
 
 
 def _event(event: SpanEvent) -> bytes:

@@ -7,12 +7,20 @@ from typing import Any
 import orjson
 
 from nat.builder.context import ContextState
+from nat.data_models.conventions import Conventions
 from nat.data_models.span import Span
+from nat.observability.delivery.worker import Lane
 from nat.observability.spans.capture import CapturedSpan
-from nat.observability.spans.describe import describe
+from nat.observability.spans.describe import describe, description_of
+from nat.observability.spans.genai import Said, genai_of, said_span
 from nat.observability.spans.otlp_json import request_of
 from nat.plugins.opentelemetry.credentials import HeaderSource, checked_headers
-from nat.plugins.opentelemetry.encoding import encode_captured, encode_request, encode_span
+from nat.plugins.opentelemetry.encoding import (
+    encode_captured,
+    encode_description,
+    encode_request,
+    encode_span,
+)
 from nat.plugins.opentelemetry.endpoints import grpc_endpoint, http_endpoint
 from nat.plugins.opentelemetry.instrumentation import uninstrumented
 from nat.plugins.opentelemetry.otel_span import OtelSpan
@@ -46,6 +54,8 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         insecure: For an endpoint without a scheme: plain text instead of TLS; `None`: on this machine only.
         trace_page: Gives the URL of the page that shows a trace, of its id and that of its root span; for links.
         translation: Says a span's attributes in the backend's own words, when it is sent.
+        conventions: In whose names attributes are written that the translation leaves in OpenInference's, unless an entry of
+            the configuration says it.
 
     The other arguments are those of `OtelSpanExporter`.
 
@@ -68,6 +78,7 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         insecure: bool | None = None,
         trace_page: Callable[[int, int], str] | None = None,
         translation: Translation | None = None,
+        conventions: Conventions = "openinference",
         context_state: ContextState | None = None,
         batch_size: int = 100,
         flush_interval: float = 5.0,
@@ -92,6 +103,8 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         self._trace_page = trace_page
         self.protocol = "http/protobuf" if protocol == "http" else protocol
         self._translation = translation
+        self._conventions: Conventions = conventions
+        self._genai = genai_of(conventions)
         self._is_json = protocol == "http/json"
         source = headers if callable(headers) else checked_headers(headers or {})
         self._transport: Transport
@@ -110,6 +123,11 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
             url, source, is_json=self._is_json, compression=compression, tls=tls, proxy=proxy
         )
 
+    def use_lane(self, lane: Lane) -> None:
+        """Take events from this lane, and say spans in the conventions that its entry has chosen."""
+        super().use_lane(lane)
+        self._genai = genai_of(lane.conventions or self._conventions)
+
     @property
     def endpoint(self) -> str:
         """Where spans are sent to, without anything secret."""
@@ -122,11 +140,10 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
     async def export_otel_spans(self, spans: list[OtelSpan]) -> None:
         """Send these spans in one request."""
         resource = self._resource.attributes
-        said = (self._translated(view.span) for view in spans)
         if self._is_json:
-            body = orjson.dumps(request_of(said, resource))
+            body = orjson.dumps(request_of((self._translated(view.span) for view in spans), resource))
         else:
-            body = encode_request(map(encode_span, said), resource)
+            body = encode_request((encode_span(view.span, self._said(view.span)) for view in spans), resource)
         await self._send_body(body)
 
     @property
@@ -140,15 +157,24 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
             await super()._send(item)
 
     def _encoded(self, captured: CapturedSpan) -> bytes:
-        if self._translation is None:
+        if self._translation is not None:
+            span = describe(captured)
+            return encode_span(span, self._said(span))
+        if self._genai is None:
             return encode_captured(captured)
-        span = describe(captured)
-        return encode_span(span, self._translation(span))
+        known = description_of(captured)
+        return encode_description(known, self._genai.say(known.attributes))
 
     def _translated(self, span: Span) -> Span:
+        said = self._said(span)
+        return span if said is None else said_span(span, said)
+
+    def _said(self, span: Span) -> Said | None:
+        """A span in the backend's words, and the rest of it in the conventions; `None` if it is to stay as it is."""
         if self._translation is None:
-            return span
-        return span.model_copy(update={"attributes": self._translation(span)})
+            return None if self._genai is None else self._genai.say(span.attributes)
+        attributes = self._translation(span)
+        return Said(attributes, []) if self._genai is None else self._genai.say(attributes)
 
     async def _send_body(self, body: bytes) -> None:
         with uninstrumented():

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nat.data_models.conventions import Conventions
 from nat.plugins.opentelemetry.credentials import HeaderSource
 from nat.plugins.opentelemetry.otlp_span_adapter_exporter import OTLPSpanAdapterExporter, Translation
 from nat.plugins.opentelemetry.settings import OtlpConfig
@@ -24,6 +25,7 @@ def otlp_exporter(
     tls: TlsFiles | None = None,
     timeout: float | None = None,
     translation: Translation | None = None,
+    conventions: Conventions = "openinference",
     trace_page: Callable[[int, int], str] | None = None,
     make: Callable[..., OTLPSpanAdapterExporter] = OTLPSpanAdapterExporter,
 ) -> OTLPSpanAdapterExporter:
@@ -36,6 +38,7 @@ def otlp_exporter(
         compression, tls, timeout: In place of the configuration's.
         make: The exporter's class, or what makes one of a class below it.
         translation: From a span to its attributes in the backend's own words.
+        conventions: What the backend is sent unless an entry says it.
     """
     return make(
         endpoint=endpoint,
@@ -48,6 +51,7 @@ def otlp_exporter(
         insecure=insecure,
         trace_page=trace_page,
         translation=translation,
+        conventions=conventions,
         batch_size=config.batch_size,
         flush_interval=config.flush_interval,
         max_queue_size=config.max_queue_size,

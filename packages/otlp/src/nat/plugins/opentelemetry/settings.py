@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from nat.data_models.conventions import ALL_CONVENTIONS, Conventions
 from nat.data_models.telemetry_exporter import BatchConfigMixin, DeliveryConfigMixin, TelemetryExporterBaseConfig
 
 if TYPE_CHECKING:
@@ -68,6 +69,10 @@ class OtlpConfig(BatchConfigMixin, DeliveryConfigMixin, TelemetryExporterBaseCon
     resource_attributes: dict[str, Any] = Field(
         default_factory=dict, description="What is said of the process, such as service.version."
     )
+
+    def spoken_conventions(self) -> tuple[Conventions, ...]:
+        """Return all: what is sent over OTLP is attributes, whatever their names."""
+        return ALL_CONVENTIONS
 
     @field_validator("protocol", check_fields=False)  # of those that have one
     @classmethod

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from nat.cli.register_workflow import register_telemetry_exporter
+from nat.data_models.conventions import WITH_OPENINFERENCE, Conventions
 from nat.plugins.opentelemetry.fields import IS_ADDRESS, IS_HEADER, from_variables
 from nat.plugins.opentelemetry.settings import OtlpConfig
 
@@ -50,6 +51,10 @@ class PatronusConfig(OtlpConfig, name="patronus"):
         validate_default=True,
         description="http is http/protobuf. Unset: PATRONUS_OTEL_EXPORTER_OTLP_PROTOCOL, else grpc.",
     )
+
+    def spoken_conventions(self) -> tuple[Conventions, ...]:
+        """Return those with OpenInference's names in them: Patronus documents no others."""
+        return WITH_OPENINFERENCE
 
 
 @register_telemetry_exporter(config_type=PatronusConfig)

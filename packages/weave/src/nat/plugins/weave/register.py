@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from nat.cli.register_workflow import register_telemetry_exporter
+from nat.data_models.conventions import Conventions
 from nat.plugins.opentelemetry.fields import IS_HEADER, IS_URL, from_variables
 from nat.plugins.opentelemetry.settings import OtlpConfig
 from nat.plugins.weave.place import CLOUD, OTLP_PATH, key_in_netrc, server_of_base_url
@@ -111,6 +112,10 @@ class WeaveConfig(OtlpConfig, name="weave"):
                 "no_effect", "{keys} has no effect with mode native, which Weave's client serves; leave it out",
                 {"keys": " and ".join(idle)},
             )  # fmt: skip
+
+    def spoken_conventions(self) -> tuple[Conventions, ...]:
+        """Return all over OTLP, none where Weave's client decides what a call is."""
+        return () if self.mode == "native" else super().spoken_conventions()
 
     @property
     def place(self) -> tuple[str, str]:

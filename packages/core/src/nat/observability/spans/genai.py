@@ -1,0 +1,379 @@
+"""GenAI: a span's attributes in OpenTelemetry's names for generative AI, in place of OpenInference's or beside them.
+
+What `gen_ai` has a name for gets it, as `genai_names` has them. The rest stays as it is, so nothing is lost: OpenInference's
+names for what `gen_ai` does not know (`input.value` of a function, `reranker.query`, the kind of a step that is no operation),
+OpenTelemetry's own (`user.id`, `error.type`), ours (`nat.`). An attribute of `gen_ai` that the instrumenting code has set wins.
+A value of another type than the convention has stays where it was.
+
+Contents: messages are those of a model call; the texts that went into an agent or workflow and came out of it are a message of
+the user's and one of the assistant's. A model call's `input.value` and `output.value`, which say the same again, are left out
+where it has messages, and so is a token count that is the sum of the others.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, lru_cache, partial
+from typing import Any, NamedTuple, TypeAlias
+
+from nat.data_models.conventions import Conventions, chosen_conventions
+from nat.data_models.span import Span, SpanEvent
+from nat.data_models.span_names import SpanKind
+from nat.observability.spans import conventions as names
+from nat.observability.spans.genai_contents import SMALL_CHARS, definition, document, json_text, json_value, message
+from nat.observability.spans.genai_names import EVALUATION_EVENT, OPERATION_NAME, TABLES, WORKFLOW, Form, GenAiTable
+
+__all__ = ["GenAi", "Said", "genai_facts", "genai_of", "said_span"]
+
+_Attributes: TypeAlias = dict[str, Any]
+_Items: TypeAlias = dict[int, _Attributes]
+_Convert: TypeAlias = Callable[[Any], Any]
+
+_INPUT, _OUTPUT, _TOOLS, _DOCUMENTS = (
+    "llm.input_messages",
+    "llm.output_messages",
+    names.LLM_TOOLS,
+    names.RETRIEVAL_DOCUMENTS,
+)
+_LISTS = {
+    ("llm", "input_messages"): (_INPUT, "message."),
+    ("llm", "output_messages"): (_OUTPUT, "message."),
+    ("llm", "tools"): (_TOOLS, "tool."),
+    ("retrieval", "documents"): (_DOCUMENTS, "document."),
+}
+_EVALUATIONS = names.EVALUATIONS
+_PROMPT, _COMPLETION, _TOTAL = names.LLM_USAGE_KEYS[:3]
+_MIME_TYPES = {names.INPUT_VALUE: names.INPUT_MIME_TYPE, names.OUTPUT_VALUE: names.OUTPUT_MIME_TYPE}
+_SPEAKERS = ((names.INPUT_VALUE, _INPUT, "user"), (names.OUTPUT_VALUE, _OUTPUT, "assistant"))
+_TALKING = frozenset({SpanKind.LLM.value, SpanKind.AGENT.value, WORKFLOW})
+_CONTENTS = frozenset({names.INPUT_VALUE, names.OUTPUT_VALUE, names.TOOL_PARAMETERS, names.METADATA})
+_FACT_KINDS = frozenset({SpanKind.LLM.value, SpanKind.EMBEDDING.value, SpanKind.TOOL.value, SpanKind.AGENT.value})
+
+
+class Said(NamedTuple):
+    """A span in the convention.
+
+    Attributes:
+        attributes: Of the span.
+        evaluations: Attributes of each event `gen_ai.evaluation.result` that it has.
+    """
+
+    attributes: _Attributes
+    evaluations: list[_Attributes]
+
+
+class _Plan(NamedTuple):
+    """What becomes of the attributes of spans of one kind.
+
+    Attributes:
+        operation: Its `gen_ai.operation.name`.
+        first: Name and conversion by OpenInference's name.
+        second: The same, for what gives a value only if `first` has given none.
+        objects: For attributes that hold a JSON object, what gives its attributes and what is left of it.
+    """
+
+    operation: str | None
+    first: dict[str, tuple[str, _Convert]]
+    second: dict[str, tuple[str, _Convert]]
+    objects: dict[str, Callable[[Any], tuple[_Attributes, Any]]]
+
+
+@cache
+def genai_of(choice: Conventions) -> "GenAi | None":
+    """What says spans in the chosen conventions; `None` if they are to stay in OpenInference's."""
+    chosen = chosen_conventions(choice)
+    if chosen.gen_ai is None:
+        return None
+    return GenAi(TABLES[chosen.gen_ai], keeps_openinference=chosen.keeps_openinference)
+
+
+def said_span(span: Span, said: Said) -> Span:
+    """A copy of a span, said in a convention."""
+    if not said.evaluations:
+        return span.model_copy(update={"attributes": said.attributes})
+    time_ns = span.end_time or span.start_time
+    results = [SpanEvent(name=EVALUATION_EVENT, timestamp=time_ns, attributes=one) for one in said.evaluations]
+    return span.model_copy(update={"attributes": said.attributes, "events": [*span.events, *results]})
+
+
+class GenAi:
+    """Says attributes in one version of the convention. Thread-safe; no value makes it raise.
+
+    Args:
+        table: The version.
+        keeps_openinference: Whether they are said in OpenInference's names as well.
+    """
+
+    def __init__(self, table: GenAiTable, *, keeps_openinference: bool) -> None:
+        self._table = table
+        self._keeps_openinference = keeps_openinference
+        self._plans = {kind: _plan(table, kind) for kind in table.operations}
+        self._other = _plan(table, None)
+        self._names = {source: table.name_of(source) for source in (_INPUT, _OUTPUT, _TOOLS, _DOCUMENTS)}
+
+    def say(self, attributes: Mapping[str, Any]) -> Said:
+        """The same attributes in the convention; the given ones are not changed."""
+        kind = _kind_of(attributes)
+        plan = self._plans.get(kind) or self._other
+        found: _Attributes = {}
+        rest: _Attributes = {}
+        lists: dict[str, _Items] = {}
+        if plan.operation is not None:
+            found[OPERATION_NAME] = plan.operation
+        later = _sort(attributes, plan, found, rest, lists)
+        for key, value in later:
+            _put_second(plan.second[key], key, value, found, rest)
+        evaluations = self._put_lists(lists, found, rest, attributes) if lists else []
+        if kind in _TALKING:
+            self._put_talk(kind, found, rest, lists)
+        if self._keeps_openinference:
+            return Said({**found, **attributes}, evaluations)
+        _tidy(found, rest, attributes)
+        return Said({**found, **rest}, evaluations)
+
+    def _put_lists(
+        self, lists: dict[str, _Items], found: _Attributes, rest: _Attributes, attributes: Mapping[str, Any]
+    ) -> list[_Attributes]:
+        """Messages, tools and documents, each list as one JSON text; gives the evaluations."""
+        name_of = self._names
+        if _INPUT in lists:
+            found[name_of[_INPUT]] = json_text([message(fields) for fields in _in_order(lists[_INPUT])])
+        if _OUTPUT in lists:
+            reason = attributes.get(names.LLM_FINISH_REASON) if self._table.messages_say_why_they_end else None
+            ending = {"finish_reason": reason} if isinstance(reason, str) else {}
+            found[name_of[_OUTPUT]] = json_text([{**message(fields), **ending} for fields in _in_order(lists[_OUTPUT])])
+        if _TOOLS in lists:
+            schemas = (fields.get("json_schema") for fields in _in_order(lists[_TOOLS]))
+            found[name_of[_TOOLS]] = f"[{','.join(map(definition, schemas))}]"
+        if _DOCUMENTS in lists:
+            found[name_of[_DOCUMENTS]] = json_text([document(fields) for fields in _in_order(lists[_DOCUMENTS])])
+            _drop(rest, names.OUTPUT_VALUE)
+        items = lists.get(_EVALUATIONS, {})
+        return [self._evaluation(number, fields, rest) for number, fields in sorted(items.items())]
+
+    def _evaluation(self, number: int, fields: _Attributes, rest: _Attributes) -> _Attributes:
+        """The attributes of an evaluation's event; those of its fields that have no name there stay on the span."""
+        said: _Attributes = {}
+        for field, value in fields.items():
+            name, form = self._table.evaluation.get(field, (None, Form.STRING))
+            converted = None if name is None else _CONVERSIONS[form](value)
+            if name is None or converted is None:
+                rest[f"{_EVALUATIONS}.{number}.{field}"] = value
+            else:
+                said[name] = converted
+        return said
+
+    def _put_talk(self, kind: str, found: _Attributes, rest: _Attributes, lists: dict[str, _Items]) -> None:
+        """What went in and came out as messages, where it is a text and there are none."""
+        for key, messages, role in _SPEAKERS:
+            if messages in lists:
+                if kind == SpanKind.LLM:
+                    _drop(rest, key)
+            elif rest.get(_MIME_TYPES[key]) == names.TEXT and isinstance(rest.get(key), str):
+                said = {"role": role, "parts": [{"type": "text", "content": rest[key]}]}
+                found[self._names[messages]] = json_text([said])
+                _drop(rest, key)
+
+
+def genai_facts(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What `gen_ai` 1.41 calls the facts of a step, without its contents: for backends that want them beside their own words.
+
+    The operation is that of model calls, embeddings, tools and agents only.
+    """
+    kind = str(attributes.get(names.SPAN_KIND))
+    operation, rules, objects = _facts_of(kind if kind in _FACT_KINDS else None)
+    found: _Attributes = {} if operation is None else {OPERATION_NAME: operation}
+    for key, name, convert in rules:
+        if key in attributes and name not in found:
+            value = convert(attributes[key])
+            if value is not None:
+                found[name] = value
+    for key, opened in objects:
+        if key in attributes:
+            found.update(opened(attributes[key])[0])
+    return found
+
+
+@cache
+def _facts_of(
+    kind: str | None,
+) -> tuple[str | None, list[tuple[str, str, _Convert]], list[tuple[str, Callable[[Any], tuple[_Attributes, Any]]]]]:
+    """The operation of spans of a kind, and what is made of their attributes, those aside that hold contents."""
+    plan = _plan(TABLES["1.41"], kind)
+    rules = [(key, *rule) for rule_set in (plan.first, plan.second) for key, rule in rule_set.items()]
+    return (
+        plan.operation,
+        [rule for rule in rules if rule[0] not in _CONTENTS],
+        [(key, opened) for key, opened in plan.objects.items() if key not in _CONTENTS],
+    )
+
+
+# -- what is looked up -------------------------------------------------------------------------------------------------
+
+
+def _plan(table: GenAiTable, kind: str | None) -> _Plan:
+    first: dict[str, tuple[str, _Convert]] = {}
+    second: dict[str, tuple[str, _Convert]] = {}
+    keys: dict[str, dict[str, tuple[str, _Convert]]] = {}
+    given: set[str] = set()
+    for row in table.rows:
+        if row.kind not in (None, kind) or (row.source in _MIME_TYPES and kind in _TALKING):
+            continue
+        rule = (row.name, _providers(table) if row.name == "gen_ai.provider.name" else _CONVERSIONS[row.form])
+        source, bracket, key = row.source.partition("[")
+        if bracket:
+            keys.setdefault(source, {})[key.removesuffix("]")] = rule
+        elif row.name in given:
+            second[source] = rule
+        else:
+            first[source] = rule
+            given.add(row.name)
+    objects = {source: _opening(rules) for source, rules in keys.items()}
+    return _Plan(None if kind is None else table.operations[kind], first, second, objects)
+
+
+def _providers(table: GenAiTable) -> _Convert:
+    return lambda value: table.providers.get(value, value) if type(value) is str else None
+
+
+def _string(value: Any) -> str | None:
+    return value if type(value) is str else None
+
+
+def _int(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def _double(value: Any) -> float | None:
+    if type(value) is int and -(2**63) <= value < 2**63:
+        return float(value)
+    return value if type(value) is float else None
+
+
+def _boolean(value: Any) -> bool | None:
+    return value if type(value) is bool else None
+
+
+def _strings(value: Any) -> list[str] | None:
+    if type(value) is str:
+        return [value]
+    return value if type(value) is list and value and all(type(item) is str for item in value) else None
+
+
+_CONVERSIONS: dict[Form, _Convert] = {
+    Form.STRING: _string,
+    Form.INT: _int,
+    Form.DOUBLE: _double,
+    Form.BOOLEAN: _boolean,
+    Form.STRINGS: _strings,
+    Form.JSON: _string,
+}
+
+
+@lru_cache(maxsize=4_096)
+def _place_of(key: str) -> tuple[str, int, str] | None:
+    """The list, number and field that a flattened name stands for; `None` for other names."""
+    path = key.split(".", 3)
+    if len(path) == 4 and (path[0], path[1]) in _LISTS and path[2].isdecimal():
+        owner, prefix = _LISTS[path[0], path[1]]
+        return (owner, int(path[2]), path[3].removeprefix(prefix)) if path[3].startswith(prefix) else None
+    if path[0] == _EVALUATIONS and len(path) > 2 and path[1].isdecimal():
+        return _EVALUATIONS, int(path[1]), key.split(".", 2)[2]
+    return None
+
+
+# -- from attributes to attributes -------------------------------------------------------------------------------------
+
+
+def _kind_of(attributes: Mapping[str, Any]) -> str:
+    kind = attributes.get(names.SPAN_KIND)
+    if kind == SpanKind.CHAIN and str(attributes.get(names.NAT_EVENT_TYPE)).startswith(WORKFLOW):
+        return WORKFLOW
+    return str(kind)
+
+
+def _sort(
+    attributes: Mapping[str, Any], plan: _Plan, found: _Attributes, rest: _Attributes, lists: dict[str, _Items]
+) -> list[tuple[str, Any]]:
+    """Give each attribute its name, put those of lists together; gives those for which others come first."""
+    first, second, objects = plan.first, plan.second, plan.objects
+    later: list[tuple[str, Any]] = []
+    for key, value in attributes.items():
+        rule = first.get(key)
+        if rule is not None:
+            converted = rule[1](value)
+            if converted is not None:
+                found[rule[0]] = converted
+            if converted is None or key.startswith("nat."):
+                rest[key] = value
+        elif key in second:
+            later.append((key, value))
+        elif key in objects:
+            said, left = objects[key](value)
+            found.update(said)
+            if left is not None:
+                rest[key] = left
+        else:
+            place = _place_of(key)
+            if place is None:
+                rest[key] = value
+            else:
+                owner, number, field = place
+                lists.setdefault(owner, {}).setdefault(number, {})[field] = value
+    return later
+
+
+def _put_second(rule: tuple[str, _Convert], key: str, value: Any, found: _Attributes, rest: _Attributes) -> None:
+    name, convert = rule
+    converted = convert(value)
+    if converted is None or found.setdefault(name, converted) != converted or key.startswith("nat."):
+        rest[key] = value
+
+
+def _opening(rules: Mapping[str, tuple[str, _Convert]]) -> Callable[[Any], tuple[_Attributes, Any]]:
+    """Makes attributes of a JSON object's keys, and gives what is left of it; the same small ones come again and again."""
+    known = lru_cache(maxsize=256)(partial(_taken_apart, rules))
+
+    def opened(value: Any) -> tuple[_Attributes, Any]:
+        if type(value) is not str:
+            return {}, value
+        return known(value) if len(value) <= SMALL_CHARS else _taken_apart(rules, value)
+
+    return opened
+
+
+def _taken_apart(rules: Mapping[str, tuple[str, _Convert]], text: str) -> tuple[_Attributes, str | None]:
+    """The attributes that a JSON object's keys are, and what is left of it; `None` if nothing is."""
+    value = json_value(text)
+    if not isinstance(value, dict):
+        return {}, text
+    found: _Attributes = {}
+    for key, (name, convert) in rules.items():
+        converted = convert(value[key]) if key in value else None
+        if converted is not None and name not in found:
+            found[name] = converted
+            del value[key]
+    return found, (json_text(value) if value else None) if found else text
+
+
+def _tidy(found: _Attributes, rest: _Attributes, attributes: Mapping[str, Any]) -> None:
+    """Take out of the rest what is said elsewhere."""
+    if OPERATION_NAME in found:
+        rest.pop(names.SPAN_KIND, None)
+    for value_key, mime_type_key in _MIME_TYPES.items():
+        if value_key not in rest:
+            rest.pop(mime_type_key, None)
+    total = rest.get(_TOTAL)
+    if total is not None and total == _sum(attributes.get(_PROMPT), attributes.get(_COMPLETION)):
+        del rest[_TOTAL]
+
+
+def _sum(*counts: Any) -> int | None:
+    known = [count for count in counts if type(count) is int]
+    return sum(known) if known else None
+
+
+def _drop(rest: _Attributes, key: str) -> None:
+    rest.pop(key, None)
+
+
+def _in_order(items: _Items) -> Iterable[_Attributes]:
+    return [items[number] for number in sorted(items)]
