@@ -9,7 +9,12 @@ import click
 from nat.cli.main import cli
 from tests.docs.markdown import ROOT
 
-_OTHERS = {"uv sync", "pip install uv"}
+_OTHERS = {
+    "uv sync",
+    "python -m venv phoenix",  # the next two: tests/products/test_start_page.py
+    "phoenix/bin/pip install arize-phoenix",
+    "phoenix/bin/phoenix serve",
+}
 
 
 def check(line: str) -> None:
@@ -21,7 +26,7 @@ def check(line: str) -> None:
                 pass
             case ["nat", *arguments]:
                 _check_nat(arguments)
-            case ["pip", "install", *requirements]:
+            case ["pip", "install", "--find-links", "dist", *requirements] | ["pip", "install", *requirements]:
                 for requirement in requirements:
                     _check_requirement(requirement)
             case [path, *_] if path.endswith(".py"):

@@ -36,7 +36,7 @@ from nat.observability import Telemetry, step
 from nat.observability.registry import default_registry
 from nat.plugins.file.register import FileConfig
 from nat.runtime.loader import load_workflow
-from tests.docs import markdown, shell
+from tests.docs import markdown, shell, shown
 from tests.docs.markdown import ROOT, Block
 
 _PAGES = list(markdown.pages())
@@ -44,6 +44,9 @@ _CLI = "docs/reference/cli.md"
 _FILE = "docs/reference/configuration.md"
 _TREE = "docs/explain/architecture.md"
 _SHOWN_ELSEWHERE = {
+    ("docs/start.md", "$ nat run --config_file with_phoenix.yaml"): (
+        "tests/products/test_start_page.py::test_the_trace_of_the_page_is_in_phoenix"
+    ),
     (_CLI, "4642 agent.py"): "tests/cli/test_status.py::test_the_reference_shows_what_is_printed",
     (
         _FILE,
@@ -176,7 +179,7 @@ class _Page:
         file.write_text(text, encoding="utf-8")
         return file
 
-    def _check_messages(self, file: Path, shown: str) -> None:
+    def _check_messages(self, file: Path, messages: str) -> None:
         """Each line is a problem of the file where the environment holds no keys."""
         for name in _KEYS_OF_VENDORS:
             os.environ.pop(name, None)
@@ -186,20 +189,21 @@ class _Page:
             os.environ[name] = "key"
 
         said = [str(problem) for problem in raised.value.problems]
-        assert [line for line in shown.splitlines() if line not in said] == [], said
+        assert [line for line in messages.splitlines() if line not in said] == [], said
 
     def _namespace(self) -> dict[str, Any]:
         sys.modules.setdefault("snippets", self._module)
         return vars(self._module)
 
     def _run_console(self, block: Block) -> None:
-        for command, expected in _commands(block.text):
+        for command, expected in shown.commands(block.text):
             self._check(command, expected, block.line)
 
     def _check(self, command: str, expected: str, line: int) -> None:
         said = self._run_command(command)
-        is_as_shown = re.fullmatch(_pattern(expected), _normal(said)) is not None
-        assert is_as_shown, f"{self._page.name}:{line}: $ {command}\nprinted\n{said}\ninstead of\n{expected}"
+        assert shown.is_as_shown(said, expected), (
+            f"{self._page.name}:{line}: $ {command}\nprinted\n{said}\ninstead of\n{expected}"
+        )
 
     def _run_command(self, command: str) -> str:
         if command == "echo $?":
@@ -235,24 +239,3 @@ def _as_file(text: str) -> str:
 def _file_of_messages(block: Block) -> str | None:
     named = re.match(r"([\w-]+\.yaml):\d+:\d+: ", block.text) if block.language == "text" else None
     return None if named is None else named[1]
-
-
-def _commands(text: str) -> Iterator[tuple[str, str]]:
-    """The commands of a block, each with the output that is shown below it."""
-    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-        command, _, output = part.partition("\n")
-        yield command, output
-
-
-def _normal(text: str) -> str:
-    text = re.sub(r"\b\d+(\.\d+)? ?(ms|s)\b", "1 ms", text)
-    text = re.sub(r"\b[0-9a-f]{16,32}\b", "id", text)
-    return "\n".join(re.sub(r" +", " ", line).rstrip() for line in text.strip().splitlines())
-
-
-def _pattern(expected: str) -> str:
-    lines = [
-        r"(?:.*\n)*?" if line == "..." else f"{re.escape(line).replace('…', '.*?')}\n"
-        for line in _normal(expected).splitlines()
-    ]
-    return "".join(lines).removesuffix("\n") + r"\n?"
