@@ -40,6 +40,7 @@ from tests.docs import markdown, shell, shown
 from tests.docs.markdown import ROOT, Block
 
 _PAGES = list(markdown.pages())
+_ADVANCED = "examples/observability/advanced_exporter/README.md"
 _CLI = "docs/reference/cli.md"
 _FILE = "docs/reference/configuration.md"
 _TREE = "docs/explain/architecture.md"
@@ -47,6 +48,8 @@ _SHOWN_ELSEWHERE = {
     ("docs/start.md", "$ nat run --config_file with_phoenix.yaml"): (
         "tests/products/test_start_page.py::test_the_trace_of_the_page_is_in_phoenix"
     ),
+    (_ADVANCED, "$ uv run nat run"): "tests/examples/test_advanced_exporter.py::test_its_workflow_file_runs",
+    (_ADVANCED, "$ uv run --directory"): "tests/examples/test_advanced_exporter.py::test_dead_letters_are_sent_again",
     (_CLI, "4642 agent.py"): "tests/cli/test_status.py::test_the_reference_shows_what_is_printed",
     (
         _FILE,
@@ -164,8 +167,7 @@ class _Page:
             case "text" if (file_name := _file_of_messages(block)) is not None:
                 self._check_messages(self._write(file_name, _as_file(self._yaml)), block.text)
             case "json":
-                for line in block.text.splitlines():
-                    json.loads(line)
+                _check_json(block.text)
             case "toml":
                 tomllib.loads(block.text)
             case language:
@@ -227,6 +229,15 @@ class _Page:
         )
         self._code = done.returncode
         return done.stdout
+
+
+def _check_json(text: str) -> None:
+    """One value, or one a line."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError:
+        for line in text.splitlines():
+            json.loads(line)
 
 
 def _as_file(text: str) -> str:
