@@ -29,7 +29,7 @@ def check(line: str) -> None:
             case ["pip", "install", "--find-links", "dist", *requirements] | ["pip", "install", *requirements]:
                 for requirement in requirements:
                     _check_requirement(requirement)
-            case [path, *_] | ["python", path, *_] if path.endswith(".py"):
+            case ["python", path, *_] | [path, *_] if path.endswith(".py"):
                 assert (ROOT / path).is_file(), f"{line}: there is no {path}"
             case [name, *_]:
                 assert " ".join(words) in _OTHERS, f"{line}: no test knows {name!r}"
