@@ -25,12 +25,16 @@ class CleanEnvironment:
     def python(self) -> Path:
         return self.path / "bin" / "python"
 
-    def run(self, program: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, program: str, *arguments: str, cwd: Path | None = None, timeout_s: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program of this environment, without input and with nothing of ours in its environment variables."""
-        return run_alone([str(self.path / "bin" / program), *arguments], cwd=cwd)
+        return run_alone([str(self.path / "bin" / program), *arguments], cwd=cwd, timeout_s=timeout_s)
 
 
-def run_alone(command: Sequence[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run_alone(
+    command: Sequence[str], cwd: Path | None = None, timeout_s: float = 60.0
+) -> subprocess.CompletedProcess[str]:
     """Run a command with nothing of this test session in its environment variables."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return subprocess.run(
@@ -41,7 +45,7 @@ def run_alone(command: Sequence[str], cwd: Path | None = None) -> subprocess.Com
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=timeout_s,
     )
 
 
