@@ -33,7 +33,8 @@ What an entry of each type takes, in the workflow file and in Python. Written by
 classes; change those, not this page. `nat info exporter TYPE` and `nat info processor TYPE` say the same of what is installed,
 yours included. The file around these entries is on [another page](configuration.md).
 
-`tls.ca_file` is the key `ca_file` in the mapping `tls`; `fields[].path` the key `path` of each mapping in the list `fields`.
+`tls.ca_file` is the key `ca_file` in the mapping `tls`; `fields[].path` the key `path` of each mapping in the list `fields`,
+and `models.*.input` the key `input` of each mapping in `models`, under names of your own.
 A time without a unit is in seconds.
 """
 

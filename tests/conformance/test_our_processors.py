@@ -17,6 +17,50 @@ class TestRedact(ProcessorConformance):
         return {"profile": "pii"}
 
 
+class TestContentThatIsCut(ProcessorConformance):
+    """Short texts."""
+
+    processor_type = "content"
+
+    def settings(self) -> dict[str, Any]:
+        return {"mode": "truncate:50"}
+
+
+class TestNoContent(ProcessorConformance):
+    """None at all."""
+
+    processor_type = "content"
+
+    def settings(self) -> dict[str, Any]:
+        return {"mode": "none"}
+
+
+class TestContentThatIsStored(ProcessorConformance):
+    """Long texts in files."""
+
+    processor_type = "content"
+
+    def settings(self) -> dict[str, Any]:
+        return {"offload": {"to": str(self.folder / "blobs"), "over_chars": 100}}
+
+
+class TestEnrich(ProcessorConformance):
+    """Everything that it adds."""
+
+    processor_type = "enrich"
+
+    def settings(self) -> dict[str, Any]:
+        return {
+            "environment": "test",
+            "resource": True,
+            "git": True,
+            "attributes": {"team": "search"},
+            "computed": {"label": "{run.name}/{step.name:-none}"},
+            "prices": {"models": {"*": {"input": 1, "output": 2}}},
+            "roll_up": True,
+        }
+
+
 class TestFilterThatDrops(ProcessorConformance):
     """A rule that is for some items."""
 

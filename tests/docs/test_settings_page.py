@@ -86,5 +86,7 @@ def _mappings_in(schema: dict[str, Any], definitions: dict[str, Any]) -> Iterato
         yield "", definitions[schema["$ref"].rpartition("/")[2]]
     for choice in (*schema.get("anyOf", ()), *schema.get("allOf", ())):
         yield from _mappings_in(choice, definitions)
+    if isinstance(values := schema.get("additionalProperties"), dict):
+        yield from ((f".*{suffix}", nested) for suffix, nested in _mappings_in(values, definitions))
     if isinstance(items := schema.get("items"), dict):
         yield from ((f"[]{suffix}", nested) for suffix, nested in _mappings_in(items, definitions))

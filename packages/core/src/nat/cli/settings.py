@@ -129,7 +129,7 @@ def settings_of(config: type[BaseModel]) -> list[Setting]:
 
 
 def with_nested(settings: Iterable[Setting]) -> Iterator[Setting]:
-    """The settings, and behind one that is a mapping those in it: `tls.ca_file`, `fields[].path`."""
+    """The settings, and behind one that is a mapping those in it: `tls.ca_file`, `fields[].path`, `models.*.input`."""
     for setting in settings:
         yield setting
         for suffix, block in _blocks(setting.annotation):
@@ -147,13 +147,16 @@ def _fields(config: type[BaseModel]) -> list[tuple[str, FieldInfo]]:
 
 
 def _blocks(annotation: Any, suffix: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
-    """The models that a setting may hold, each with `[]` if it is one of a list."""
+    """The models that a setting may hold, each with `[]` if it is one of a list, with `.*` if it has a name in a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield suffix, annotation
     origin = get_origin(annotation)
-    is_list = isinstance(origin, type) and issubclass(origin, Sequence)
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        suffix = f"{suffix}[]"
+    elif isinstance(origin, type) and issubclass(origin, Mapping):
+        suffix = f"{suffix}.*"
     for part in get_args(annotation):
-        yield from _blocks(part, f"{suffix}[]" if is_list else suffix)
+        yield from _blocks(part, suffix)
 
 
 def _lines(setting: Setting) -> Iterator[str]:

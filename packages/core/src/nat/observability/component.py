@@ -211,6 +211,7 @@ PROCESSOR = ComponentKind(
         OwnType(
             "content", "nat-telemetry-core", None, "Says how much content goes on, and stores large parts elsewhere"
         ),
+        OwnType("enrich", "nat-telemetry-core", None, "Adds attributes, costs of model calls, totals of runs"),
         OwnType("filter", "nat-telemetry-core", None, "Drops spans or steps, or keeps only these"),
         OwnType("redact", "nat-telemetry-core", None, "Takes secrets and personal data out"),
         OwnType("route", "nat-telemetry-core", None, "Sends the runs of each tenant to a place of its own"),

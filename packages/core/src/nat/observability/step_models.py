@@ -26,7 +26,14 @@ from nat.observability.events import (
 )
 from nat.observability.snapshot import restore, snapshot, text
 
-__all__ = ["capture_payload", "capture_step", "finish_step", "to_intermediate_step", "to_invocation_node"]
+__all__ = [
+    "capture_payload",
+    "capture_step",
+    "captured_usage",
+    "finish_step",
+    "to_intermediate_step",
+    "to_invocation_node",
+]
 
 _FRAMEWORKS: dict[str | None, LLMFrameworkEnum] = {framework.value: framework for framework in LLMFrameworkEnum}
 _EMPTY = (b"[]", b"{}")
@@ -66,7 +73,7 @@ def capture_payload(
     if isinstance(metadata, TraceMetadata):
         step.has_trace_metadata = True
     if usage is not None:
-        step.usage = _captured_usage(usage)
+        step.usage = captured_usage(usage)
     if payload.event_type.state is IntermediateStepState.END:
         step.error = _reported_error(payload)
     if data is not None:
@@ -96,7 +103,7 @@ def finish_step(payload: IntermediateStepPayload, listener: StepListener) -> boo
         payload.UUID,
         time.time_ns() if at_ns is None else at_ns,
         None if output is None else snapshot(output),
-        None if usage is None else _captured_usage(usage),
+        None if usage is None else captured_usage(usage),
         capture_error(output) if isinstance(output, BaseException) else None,
     )
 
@@ -174,7 +181,8 @@ def _trace_metadata(metadata: TraceMetadata) -> dict[str, object]:
     return {**fields, **(metadata.model_extra or {})}
 
 
-def _captured_usage(info: UsageInfo) -> Usage:
+def captured_usage(info: UsageInfo) -> Usage:
+    """What a step consumed; a count that was never set is not known."""
     tokens = info.token_usage
     known, known_of_calls = tokens.__pydantic_fields_set__, info.__pydantic_fields_set__
     return Usage(

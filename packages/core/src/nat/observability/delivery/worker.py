@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from nat.data_models.conventions import Conventions
@@ -550,14 +550,12 @@ class Lane:
 
     async def _take(self, entries: Sequence[Entry]) -> None:
         """Take one batch of entries: run by run, each run's items in their order."""
-        by_run: dict[Run, list[Entry]] = {}
-        for entry in entries:
-            by_run.setdefault(entry[1], []).append(entry)
-        self._taking.extend(chain.from_iterable(by_run.values()))
+        stretches = _stretches(entries)
+        self._taking.extend(chain.from_iterable(stretch for _, stretch in stretches))
         pipeline = self._exporter.pipeline
         has_processors = self._front is not None or (pipeline is not None and not pipeline.is_empty)
         runs_foreign_code = self._exporter.has_own_export or pipeline is None or has_processors
-        for run, run_entries in by_run.items():
+        for run, run_entries in stretches:
             if self._is_aborted:
                 return
             try:
@@ -1002,3 +1000,14 @@ class Lane:
 
 
 _TOO_LARGE = object()
+
+
+def _stretches(entries: Sequence[Entry]) -> list[tuple[Run, list[Entry]]]:
+    """Entries of one run after another; of runs within one another in their order, as an outer one may sum up what is in it."""
+    by_top: dict[Run, list[Entry]] = {}
+    for entry in entries:
+        run = entry[1]
+        by_top.setdefault(run if run.outer is None else run.top, []).append(entry)
+    return [
+        (run, list(stretch)) for trace in by_top.values() for run, stretch in groupby(trace, key=lambda entry: entry[1])
+    ]

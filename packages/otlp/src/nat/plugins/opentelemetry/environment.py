@@ -8,11 +8,11 @@ percent-encoded.
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote
 
 from nat.plugins.opentelemetry.credentials import checked_headers
 from nat.plugins.opentelemetry.endpoints import grpc_endpoint
 from nat.plugins.opentelemetry.transport import Compression, OtlpProtocol, TlsFiles
+from nat.utils.pairs import pairs_in
 
 __all__ = ["OtlpEnvironment", "headers_in"]
 
@@ -113,7 +113,7 @@ class OtlpEnvironment:
     def resource_attributes(self) -> dict[str, str]:
         """What is said of the process; the service's name among them."""
         try:
-            attributes = _pairs(self._value("OTEL_RESOURCE_ATTRIBUTES"))
+            attributes = pairs_in(self._value("OTEL_RESOURCE_ATTRIBUTES"))
         except ValueError as error:
             raise ValueError(f"OTEL_RESOURCE_ATTRIBUTES: {error}") from None
         service_name = self._value("OTEL_SERVICE_NAME")
@@ -137,7 +137,7 @@ def headers_in(variable: str, text: str) -> dict[str, str]:
         ValueError: It does not; the message names the variable, and shows nothing of a header.
     """
     try:
-        return checked_headers(_pairs(text))
+        return checked_headers(pairs_in(text))
     except ValueError as error:
         raise ValueError(f"{variable}: {error}") from None
 
@@ -148,14 +148,3 @@ def _choice(name: str, value: str, choices: Mapping[str, ChoiceT]) -> ChoiceT | 
     if value not in choices:
         raise ValueError(f"{name} is {value!r}, expected one of: {', '.join(choices)}")
     return choices[value]
-
-
-def _pairs(text: str) -> dict[str, str]:
-    """A list of `key=value`, as in W3C Baggage."""
-    pairs = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        key, separator, value = part.partition("=")
-        if not separator or not key.strip():
-            raise ValueError("a part has no '=', expected key=value,key=value")
-        pairs[unquote(key.strip())] = unquote(value.strip())
-    return pairs
