@@ -1,7 +1,6 @@
 """Redaction of what a configuration exports: by default, for one exporter or for all, once for many, and failing closed."""
 
 import json
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from nat.observability import RedactConfig, Telemetry, exporter_entry, step
 from nat.observability.processor.processor import Processor
 from nat.observability.redaction.redactor import Redactor
 from nat.observability.spans import describe
+from tests.delivery.programs import run_program
 from tests.support.collecting import DictCollector, SpanCollector, StepCollector, emit, registered
 from tests.support.processing import registered_processor
 
@@ -319,23 +319,33 @@ def test_what_an_exporter_says_of_itself_is_redacted_too(tmp_path: Path) -> None
     assert {json.loads(line)["project"] for line in file.read_text().splitlines()} == {"shop [REDACTED:api_key]"}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+FORKING = f"""\
+import os
+from nat.observability import Telemetry, step
+from nat.plugins.file.register import FileConfig
+
+def run():
+    with telemetry.run("run", input="{KEY}"), step("work", input={{"k": "{KEY}"}}):
+        pass
+
+telemetry = Telemetry(FileConfig(output_path="out.jsonl", format="spans")).start()
+run()
+telemetry.flush()
+child = os.fork()
+run()
+telemetry.close()
+if child == 0:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
 def test_a_forked_child_redacts_with_patterns_of_its_own(tmp_path: Path) -> None:
     """The parent's may be locked by a search that was going on when it forked."""
-    from nat.plugins.file.register import FileConfig
+    result = run_program(FORKING, tmp_path, is_measured=False)
 
-    file = tmp_path / "out.jsonl"
-    telemetry = Telemetry(FileConfig(output_path=str(file), format="spans")).start()
-    run(telemetry)
-    telemetry.flush()
-
-    child = os.fork()
-    if child == 0:
-        run(telemetry)
-        telemetry.close()
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
-    telemetry.close()
-
-    assert len(file.read_text().splitlines()) == 4
-    assert KEY not in file.read_text()
+    lines = (tmp_path / "out.jsonl").read_text()
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(lines.splitlines()) == 6
+    assert KEY not in lines
+    assert lines.count("[REDACTED:api_key]") >= 6
