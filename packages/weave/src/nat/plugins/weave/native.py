@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from queue import SimpleQueue
 from threading import Thread
@@ -34,6 +35,9 @@ __all__ = ["WeaveNativeExporter", "native_call"]
 
 class WeaveNativeExporter(SpanExporter[Span, Span]):
     """Sends lists of calls through Weave's client, which blocks: on a thread of its own, one list at a time.
+
+    A request cannot be called back: one that takes longer than it may goes on until the client gives up, while the next one is
+    sent through another client.
 
     A call has the ids of its span, so one that is sent again replaces itself.
 
@@ -64,10 +68,9 @@ class WeaveNativeExporter(SpanExporter[Span, Span]):
         context_state: ContextState | None = None,
     ) -> None:
         super().__init__(context_state, batch_size=batching.batch_size, timeout=timeout, retries=retries)
-        self._client = _Client(server_of(url), api_key, f"{entity}/{project}", timeout)
+        self._sending = _Sending(partial(_Client, server_of(url), api_key, f"{entity}/{project}", timeout))
         self._page = page
         self._batching = batching
-        self._thread = _CallingThread("nat weave")
 
     @classmethod
     def of(cls, config: "WeaveConfig", page: Callable[[int, int], str]) -> Self:
@@ -110,45 +113,70 @@ class WeaveNativeExporter(SpanExporter[Span, Span]):
     async def export_processed(self, item: Span | list[Span]) -> None:
         """Send these spans as calls."""
         spans = item if isinstance(item, list) else [item]
-        await self._thread.call(lambda: self._client.send(spans))
+        await self._sending.send(spans)
 
     async def _cleanup(self) -> None:
-        self._thread.end()
+        self._sending.end()
         await super()._cleanup()
 
 
-class _CallingThread:
-    """A thread for calls that block, one at a time; begun with the first. It does not keep a program from ending."""
+class _Sending:
+    """The thread that sends for an exporter and all of its copies, and the next one after it has been given up."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._calls: SimpleQueue[tuple[Callable[[], None], asyncio.Future[None]] | None] = SimpleQueue()
-        self._thread: Thread | None = None
+    def __init__(self, make_client: "Callable[[], _Client]") -> None:
+        self._make_client = make_client
+        self._thread: _SendingThread | None = None
 
-    async def call(self, function: Callable[[], None]) -> None:
-        """Return, or raise, what the function does; if this is cancelled, it still goes on."""
+    async def send(self, spans: Sequence[Span]) -> None:
+        """Return when they were taken; if this is cancelled, the thread ends when its client gives up."""
         if self._thread is None:
-            self._thread = Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
+            self._thread = _SendingThread(self._make_client())
+        thread = self._thread
+        try:
+            await thread.send(spans)
+        except asyncio.CancelledError:
+            if self._thread is thread:
+                self._thread = None
+            thread.end()
+            raise
+
+    def end(self) -> None:
+        """Take no more spans."""
+        if self._thread is not None:
+            self._thread.end()
+
+
+class _SendingThread:
+    """Sends one list at a time through a client of its own, which blocks. It does not keep a program from ending."""
+
+    def __init__(self, client: "_Client") -> None:
+        self._client = client
+        self._lists: SimpleQueue[tuple[Sequence[Span], asyncio.Future[None]] | None] = SimpleQueue()
+        Thread(target=self._run, name="nat weave", daemon=True).start()
+
+    async def send(self, spans: Sequence[Span]) -> None:
+        """Return, or raise, what the client does; if this is cancelled, a request that has begun goes on."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._calls.put((function, done))
+        self._lists.put((spans, done))
         await done
 
     def end(self) -> None:
-        """Take no more calls."""
-        self._calls.put(None)
+        """Take no more lists, and close the client after the last one."""
+        self._lists.put(None)
 
     def _run(self) -> None:
-        while (call := self._calls.get()) is not None:
-            function, done = call
+        while (given := self._lists.get()) is not None:
+            spans, done = given
             failure: BaseException | None = None
             try:
+                self._client.prepare()  # which takes a second or two at first: nobody may wait any more
                 if not done.cancelled():
-                    function()
+                    self._client.send(spans)
             except BaseException as error:
                 failure = error
             with suppress(RuntimeError):  # its loop is closed: nobody waits any more
                 done.get_loop().call_soon_threadsafe(_settle, done, failure)
+        self._client.close()
 
 
 def _settle(done: "asyncio.Future[None]", failure: BaseException | None) -> None:
@@ -161,7 +189,7 @@ def _settle(done: "asyncio.Future[None]", failure: BaseException | None) -> None
 
 
 class _Client:
-    """Weave's client for the trace server, made by the thread that first sends: to import it takes a second or two."""
+    """Weave's client for the trace server; belongs to one thread, and is imported there."""
 
     def __init__(self, url: str, api_key: str, project_id: str, timeout_s: float) -> None:
         self._url = url
@@ -171,24 +199,35 @@ class _Client:
         self._key_in_use = ""
         self._server: Any = None
 
-    def send(self, spans: Sequence[Span]) -> None:
-        """Send these spans; blocks until the server has taken them."""
-        calls = [native_call(span, self._project_id) for span in spans]
-        with uninstrumented(), _once_only(self._timeout_s):
-            self._ready().calls_complete(_request(calls))
+    def prepare(self) -> None:
+        """Make it, with the key as it is now.
 
-    def _ready(self) -> Any:
+        Raises:
+            TransientExportError: The key cannot be read.
+        """
         try:
             key = resolved(self._api_key)
         except UnreadableCredentialError as error:
             raise TransientExportError(str(error)) from None
-        if self._server is None:
-            bindings: Any = import_module("weave.trace_server_bindings.remote_http_trace_server")
-            self._server = bindings.RemoteHTTPTraceServer(self._url, should_batch=False)
-        if key != self._key_in_use:
-            self._server.set_auth(("api", key))
-            self._key_in_use = key
-        return self._server
+        with _once_only(self._timeout_s):
+            if self._server is None:
+                bindings: Any = import_module("weave.trace_server_bindings.remote_http_trace_server")
+                self._server = bindings.RemoteHTTPTraceServer(self._url, should_batch=False)
+            if key != self._key_in_use:
+                self._server.set_auth(("api", key))
+                self._key_in_use = key
+
+    def send(self, spans: Sequence[Span]) -> None:
+        """Send these spans; blocks until the server has taken them."""
+        calls = [native_call(span, self._project_id) for span in spans]
+        with uninstrumented(), _once_only(self._timeout_s):
+            self._server.calls_complete(_request(calls))
+
+    def close(self) -> None:
+        """Close its connections; up to 0.52 they are those of the process, and stay."""
+        close = getattr(getattr(self._server, "_stainless_client", None), "close", None)
+        if close is not None:
+            close()
 
 
 def native_call(span: Span, project_id: str) -> dict[str, Any]:
