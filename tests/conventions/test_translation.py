@@ -194,19 +194,33 @@ def test_retrieval() -> None:
         "retrieval.documents.0.document.content": "Hold the button.",
         "retrieval.documents.0.document.score": 0.5,
         "retrieval.documents.0.document.metadata": '{"page": 3}',
-        "retrieval.documents.1.document.content": "The lamp blinks.",
+        "retrieval.documents.1.document.id": 7,
+        "retrieval.documents.1.document.score": 0.25,
     }
     shared = {
         "gen_ai.operation.name": "retrieval",
         "gen_ai.retrieval.query.text": "reset router",
         "gen_ai.data_source.id": "manuals",
         "gen_ai.retrieval.documents": '[{"id":"a","score":0.5,"content":"Hold the button.","metadata":{"page":3}},'
-        '{"content":"The lamp blinks."}]',
+        '{"id":"7","score":0.25}]',
         "metadata": '{"index":1}',
     }
 
     assert _said(attributes) == {**shared, "gen_ai.request.top_k": 3.0}
     assert _said(attributes, "gen_ai@0.1.0") == {**shared, "gen_ai.retrieval.top_k": 3}
+
+
+def test_documents_that_do_not_fit_stay() -> None:
+    """The convention wants an id and a score of each; a backend shows none of a list in which one has not both."""
+    attributes = {
+        "output.value": '["Hold the button.", {"id": "a", "score": 0.5}]',
+        "output.mime_type": "application/json",
+        "retrieval.documents.0.document.content": "Hold the button.",
+        "retrieval.documents.1.document.id": "a",
+        "retrieval.documents.1.document.score": 0.5,
+    }
+
+    assert _said(attributes) == attributes
 
 
 def test_tool() -> None:
@@ -382,6 +396,23 @@ def test_images_sounds_and_thoughts() -> None:
         {"type": "reasoning", "content": "A cat?"},
         {"type": "document"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("conventions", "ending"), [("gen_ai@1.41", {"finish_reason": "length"}), ("gen_ai@0.1.0", {})]
+)
+def test_why_an_answer_ends(conventions: Conventions, ending: dict[str, str]) -> None:
+    """In each answer, until v0.1.0; empty where it is not known, since 1.41 demands it."""
+    attributes = {"openinference.span.kind": "LLM", "llm.output_messages.0.message.role": "assistant"}
+
+    known = _said({**attributes, "llm.finish_reason": "length"}, conventions)
+    unknown = _said(attributes, conventions)
+
+    assert known["gen_ai.response.finish_reasons"] == ["length"]
+    assert "gen_ai.response.finish_reasons" not in unknown
+    message = {"role": "assistant", "parts": []}
+    assert json.loads(known["gen_ai.output.messages"]) == [{**message, **ending}]
+    assert json.loads(unknown["gen_ai.output.messages"]) == [{**message, **dict.fromkeys(ending, "")}]
 
 
 def test_result_of_several_parts() -> None:

@@ -123,7 +123,7 @@ class GenAi:
             _put_second(plan.second[key], key, value, found, rest)
         evaluations = self._put_lists(lists, found, rest, attributes) if lists else []
         if kind in _TALKING:
-            self._put_talk(kind, found, rest, lists)
+            self._put_talk(kind, found, rest, lists, attributes)
         if self._keeps_openinference:
             return Said({**found, **attributes}, evaluations)
         _tidy(found, rest, attributes)
@@ -137,17 +137,27 @@ class GenAi:
         if _INPUT in lists:
             found[name_of[_INPUT]] = json_text([message(fields) for fields in _in_order(lists[_INPUT])])
         if _OUTPUT in lists:
-            reason = attributes.get(names.LLM_FINISH_REASON) if self._table.messages_say_why_they_end else None
-            ending = {"finish_reason": reason} if isinstance(reason, str) else {}
+            ending = self._ending(attributes)
             found[name_of[_OUTPUT]] = json_text([{**message(fields), **ending} for fields in _in_order(lists[_OUTPUT])])
         if _TOOLS in lists:
             schemas = (fields.get("json_schema") for fields in _in_order(lists[_TOOLS]))
             found[name_of[_TOOLS]] = f"[{','.join(map(definition, schemas))}]"
         if _DOCUMENTS in lists:
-            found[name_of[_DOCUMENTS]] = json_text([document(fields) for fields in _in_order(lists[_DOCUMENTS])])
-            _drop(rest, names.OUTPUT_VALUE)
+            documents = [document(fields) for fields in _in_order(lists[_DOCUMENTS])]
+            if None in documents:
+                rest.update({key: value for key, value in attributes.items() if key.startswith(f"{_DOCUMENTS}.")})
+            else:
+                found[name_of[_DOCUMENTS]] = json_text(documents)
+                _drop(rest, names.OUTPUT_VALUE)
         items = lists.get(_EVALUATIONS, {})
         return [self._evaluation(number, fields, rest) for number, fields in sorted(items.items())]
+
+    def _ending(self, attributes: Mapping[str, Any]) -> dict[str, str]:
+        """What ends a message that a model answers: 1.41 demands a reason of each, so one that is not known is empty."""
+        if not self._table.messages_say_why_they_end:
+            return {}
+        reason = attributes.get(names.LLM_FINISH_REASON)
+        return {"finish_reason": reason if type(reason) is str else ""}
 
     def _evaluation(self, number: int, fields: _Attributes, rest: _Attributes) -> _Attributes:
         """The attributes of an evaluation's event; those of its fields that have no name there stay on the span."""
@@ -161,14 +171,22 @@ class GenAi:
                 said[name] = converted
         return said
 
-    def _put_talk(self, kind: str, found: _Attributes, rest: _Attributes, lists: dict[str, _Items]) -> None:
+    def _put_talk(
+        self,
+        kind: str,
+        found: _Attributes,
+        rest: _Attributes,
+        lists: dict[str, _Items],
+        attributes: Mapping[str, Any],
+    ) -> None:
         """What went in and came out as messages, where it is a text and there are none."""
         for key, messages, role in _SPEAKERS:
             if messages in lists:
                 if kind == SpanKind.LLM:
                     _drop(rest, key)
             elif rest.get(_MIME_TYPES[key]) == names.TEXT and isinstance(rest.get(key), str):
-                said = {"role": role, "parts": [{"type": "text", "content": rest[key]}]}
+                ending = self._ending(attributes) if messages == _OUTPUT else {}
+                said = {"role": role, "parts": [{"type": "text", "content": rest[key]}], **ending}
                 found[self._names[messages]] = json_text([said])
                 _drop(rest, key)
 

@@ -1,7 +1,9 @@
 """Contents in the forms of OpenTelemetry's GenAI conventions: messages of parts, tool definitions, documents.
 
 They are made of OpenInference's flattened fields, one item's together: `role`, `tool_calls.0.tool_call.function.name`.
-Source: OpenTelemetry's semantic conventions for generative AI, 1.41 and v0.1.0, read 2026-11.
+
+Sources: OpenTelemetry's semantic conventions for generative AI, 1.41 and v0.1.0, and their JSON schemas. Phoenix 20.26 holds
+what it receives against those: a list with one item that does not fit is not shown at all. Read 2026-11-26.
 """
 
 from functools import lru_cache
@@ -93,10 +95,16 @@ def _made_definition(schema: Any) -> str:
 _known_definition = lru_cache(maxsize=256)(_made_definition)
 
 
-def document(fields: _Fields) -> _Fields:
-    """A document; beside `id` and `score`, which the convention has, what else is known of it."""
-    known: _Fields = {key: fields[key] for key in ("id", "score", "content") if key in fields}
-    return {**known, "metadata": json_value(fields["metadata"])} if "metadata" in fields else known
+def document(fields: _Fields) -> _Fields | None:
+    """A document; beside `id` and `score`, which it must have, what else is known of it. `None` if it has not both."""
+    if type(fields.get("id")) not in (str, int) or type(fields.get("score")) is not float:
+        return None
+    known = {"id": str(fields["id"]), "score": fields["score"]}
+    if "content" in fields:
+        known["content"] = fields["content"]
+    if "metadata" in fields:
+        known["metadata"] = json_value(fields["metadata"])
+    return known
 
 
 def _below(fields: _Fields, prefix: str, inner: str) -> list[_Fields]:

@@ -64,7 +64,7 @@ class GenAiTable:
         operations: `gen_ai.operation.name` by kind of span; other kinds have none.
         providers: Names of providers, where they are not OpenInference's.
         evaluation: Attributes of the event that an evaluation is, by the field of OpenInference's.
-        messages_say_why_they_end: Whether a message that a model answers has a `finish_reason` of its own.
+        messages_say_why_they_end: Whether a message that a model answers must have a `finish_reason` of its own.
     """
 
     version: str
