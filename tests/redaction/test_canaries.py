@@ -146,6 +146,7 @@ def leaks(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.contract("S168")
 def test_no_secret_leaves_by_default(leaks: Leaks) -> None:
     """Thousands of them, each in one of the places where users put values."""
     planted = canaries(SECRETS, SECRETS_OF_A_KIND)
@@ -155,6 +156,7 @@ def test_no_secret_leaves_by_default(leaks: Leaks) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.contract("S168")
 def test_no_personal_data_leaves_with_pii(leaks: Leaks) -> None:
     planted = canaries(PERSONAL, PERSONAL_OF_A_KIND) + canaries(SECRETS, 5)
 
