@@ -43,6 +43,7 @@ _PAGES = list(markdown.pages())
 _ADVANCED = "examples/observability/advanced_exporter/README.md"
 _CLI = "docs/reference/cli.md"
 _FILE = "docs/reference/configuration.md"
+_THIRD_PARTY = "examples/third_party_exporter/README.md"
 _TREE = "docs/explain/architecture.md"
 _SHOWN_ELSEWHERE = {
     ("docs/start.md", "$ nat run --config_file with_phoenix.yaml"): (
@@ -50,6 +51,9 @@ _SHOWN_ELSEWHERE = {
     ),
     (_ADVANCED, "$ uv run nat run"): "tests/examples/test_advanced_exporter.py::test_its_workflow_file_runs",
     (_ADVANCED, "$ uv run --directory"): "tests/examples/test_advanced_exporter.py::test_dead_letters_are_sent_again",
+    (_THIRD_PARTY, "$ pip install .\n"): "tests/wheels/test_examples.py::test_the_third_partys_readme_is_as_it_says",
+    (_THIRD_PARTY, "-- what users"): "tests/wheels/test_examples.py::test_the_third_partys_readme_is_as_it_says",
+    (_THIRD_PARTY, '$ pip install ".[test]"'): "tests/wheels/test_examples.py::test_the_third_partys_own_tests_pass",
     (_CLI, "4642 agent.py"): "tests/cli/test_status.py::test_the_reference_shows_what_is_printed",
     (
         _FILE,
