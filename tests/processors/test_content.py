@@ -12,6 +12,7 @@ from nat.data_models.intermediate_step import IntermediateStep, TraceMetadata
 from nat.data_models.span import Span, SpanContext, SpanEvent, SpanStatus, SpanStatusCode
 from nat.observability import Telemetry, exporter_entry, step
 from nat.plugins.content.register import ContentConfig
+from nat.plugins.file.register import FileConfig
 from nat.runtime.loader import load_workflow
 from tests.support.collecting import SpanCollector, StepCollector, emit, push, registered
 from tests.support.processing import SpanFunction, registered_processor
@@ -319,6 +320,21 @@ def test_the_short_form_is_for_all_and_for_one(tmp_path: Path) -> None:
         "mapped": ContentConfig(mode="metadata"),
     }
     assert entries["mapped"].processors[-1].timeout_s == 3
+
+
+@pytest.mark.parametrize("conventions", ["openinference", "gen_ai", "gen_ai@0.1.0", "both"])
+@pytest.mark.parametrize("mode", ["none", "metadata"])
+def test_no_convention_brings_it_back(mode: str, conventions: Any, tmp_path: Path) -> None:
+    """Names are translated after everything else."""
+    config = FileConfig(output_path=str(tmp_path / "spans.jsonl"), format="spans")
+    entry = exporter_entry(config, conventions=conventions, processors=[ContentConfig(mode=mode)])
+
+    with Telemetry(entry) as telemetry:
+        run_everything(telemetry)
+
+    written = (tmp_path / "spans.jsonl").read_text()
+    assert written.count("\n") == 8
+    assert WORD not in written
 
 
 def test_exporters_differ() -> None:

@@ -443,6 +443,23 @@ def test_settings_that_would_do_nothing_are_refused(settings: dict[str, Any], me
         ContentConfig.model_validate(settings)
 
 
+@pytest.mark.parametrize("to", ["blobs", "memory://looked-at/blobs"])
+def test_settings_without_effects_store_nothing(to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Items are the same as with effects."""
+    monkeypatch.chdir(tmp_path)
+    config = ContentConfig(offload=OffloadConfig(to=to))
+    collector = SpanCollector()
+
+    with Telemetry(registered(lambda: collector)(), processors=[config.without_effects()]) as telemetry:
+        chat(data_url(PNG))(telemetry)
+
+    (reference,) = references_of(collector.by_name()["chat"])
+    place = (tmp_path / "blobs").as_uri() if to == "blobs" else to
+    assert reference["url"] == f"{place}/{name_of(PNG, '.png')}"
+    assert list(tmp_path.iterdir()) == []
+    assert ContentConfig(mode="none").without_effects() == ContentConfig(mode="none")
+
+
 def test_a_url_without_fsspec_is_a_mistake_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nat.plugins.content.register.find_spec", lambda name: None)
 

@@ -10,7 +10,7 @@ class ShortenConfig(TelemetryProcessorBaseConfig, name="shorten"):
 Light: only pydantic is imported here, so that a module which merely declares a configuration costs nothing.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from nat.data_models.component_config import ComponentBaseConfig
 
@@ -29,6 +29,10 @@ class TelemetryProcessorBaseConfig(ComponentBaseConfig):
     reserved_keys: ClassVar[frozenset[str]] = frozenset({"enabled", "timeout"})
     for_one_exporter: ClassVar[bool] = False
     """Whether it has a meaning among the processors of an exporter only, and none for all exporters together."""
+
+    def without_effects(self) -> Self:
+        """Settings with which its processor makes the same of items, and writes nothing: for looking at what it does."""
+        return self
 
     @property
     def may_block(self) -> bool:

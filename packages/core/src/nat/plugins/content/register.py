@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
@@ -42,6 +42,14 @@ class OffloadConfig(BaseModel):
         default_factory=dict, description="What the file system of the URL takes, as fsspec has it; only with a URL."
     )
 
+    _writes: bool = PrivateAttr(default=True)
+
+    def without_effects(self) -> Self:
+        """The same with a store that stores nothing."""
+        changed = self.model_copy()
+        changed._writes = False
+        return changed
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self._directory is not None:
@@ -53,8 +61,12 @@ class OffloadConfig(BaseModel):
 
     def store(self) -> "BlobStore":
         """The store that it names."""
-        from nat.observability.processor.blob_store import DirectoryStore, UrlStore
+        from nat.observability.processor.blob_store import DirectoryStore, NoStore, UrlStore
 
+        if not self._writes:
+            return NoStore(
+                self.base_url or (self.to if self._directory is None else self._directory.absolute().as_uri())
+            )
         if self._directory is None:
             return UrlStore(self.to, self.options, self.base_url)
         return DirectoryStore(self._directory, self.base_url)
@@ -84,6 +96,10 @@ class ContentConfig(TelemetryProcessorBaseConfig, name="content"):
         description="Where images, audio, other data and long texts are stored, a reference in their place: a directory, "
         "a URL, or a mapping.",
     )
+
+    def without_effects(self) -> Self:
+        """The same; what would be stored only gets its reference."""
+        return self.model_copy(update={"offload": None if self.offload is None else self.offload.without_effects()})
 
     @property
     def may_block(self) -> bool:
