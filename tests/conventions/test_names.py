@@ -47,6 +47,7 @@ _TYPES = {
     "gen_ai.request.top_k": _DOUBLE,
     "gen_ai.request.top_p": _DOUBLE,
     "gen_ai.response.finish_reasons": _STRINGS,
+    "gen_ai.response.id": _STRING,
     "gen_ai.response.model": _STRING,
     "gen_ai.response.time_to_first_chunk": _DOUBLE,
     "gen_ai.retrieval.documents": _JSON,

@@ -448,6 +448,32 @@ def test_call_with_messages_does_not_repeat_its_input() -> None:
     }
 
 
+def test_whole_request_and_response() -> None:
+    """What they say beside messages is not lost: parameters, unless they are known already, and the answer's id."""
+    request = {"model": "m", "messages": [], "temperature": 0.5, "seed": 1, "tool_choice": "auto"}
+    attributes = {
+        "openinference.span.kind": "LLM",
+        "llm.invocation_parameters": '{"temperature": 0.25}',
+        "input.value": json.dumps(request),
+        "llm.input_messages.0.message.role": "user",
+        "llm.input_messages.0.message.content": "hi",
+        "output.value": '{"id": "chatcmpl-1", "choices": []}',
+        "llm.output_messages.0.message.role": "assistant",
+        "llm.output_messages.0.message.content": "hello",
+    }
+
+    said = _said(attributes)
+
+    assert said == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.temperature": 0.25,
+        "gen_ai.request.seed": 1,
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.input.messages": said["gen_ai.input.messages"],
+        "gen_ai.output.messages": said["gen_ai.output.messages"],
+    }
+
+
 # -- evaluations -------------------------------------------------------------------------------------------------------
 
 

@@ -46,6 +46,8 @@ _SPEAKERS = ((names.INPUT_VALUE, _INPUT, "user"), (names.OUTPUT_VALUE, _OUTPUT, 
 _TALKING = frozenset({SpanKind.LLM.value, SpanKind.AGENT.value, WORKFLOW})
 _CONTENTS = frozenset({names.INPUT_VALUE, names.OUTPUT_VALUE, names.TOOL_PARAMETERS, names.METADATA})
 _FACT_KINDS = frozenset({SpanKind.LLM.value, SpanKind.EMBEDDING.value, SpanKind.TOOL.value, SpanKind.AGENT.value})
+_KEEP, _NAME, _POSTPONE, _OPEN, _COLLECT = range(5)  # what to do with an attribute
+_MAX_RULES = 4_096  # keys that are known by kind of span; users make keys, too
 
 
 class Said(NamedTuple):
@@ -68,12 +70,16 @@ class _Plan(NamedTuple):
         first: Name and conversion by OpenInference's name.
         second: The same, for what gives a value only if `first` has given none.
         objects: For attributes that hold a JSON object, what gives its attributes and what is left of it.
+        whole: What is made of the keys of a whole request and a whole response.
+        rules: All of these, and the keys that have come by, as what to do, with what, and how.
     """
 
     operation: str | None
     first: dict[str, tuple[str, _Convert]]
     second: dict[str, tuple[str, _Convert]]
     objects: dict[str, Callable[[Any], tuple[_Attributes, Any]]]
+    whole: dict[str, dict[str, tuple[str, _Convert]]]
+    rules: dict[str, tuple[int, Any, Any]]
 
 
 @cache
@@ -123,7 +129,7 @@ class GenAi:
             _put_second(plan.second[key], key, value, found, rest)
         evaluations = self._put_lists(lists, found, rest, attributes) if lists else []
         if kind in _TALKING:
-            self._put_talk(kind, found, rest, lists, attributes)
+            self._put_talk(kind, plan, found, rest, lists, attributes)
         if self._keeps_openinference:
             return Said({**found, **attributes}, evaluations)
         _tidy(found, rest, attributes)
@@ -174,16 +180,20 @@ class GenAi:
     def _put_talk(
         self,
         kind: str,
+        plan: _Plan,
         found: _Attributes,
         rest: _Attributes,
         lists: dict[str, _Items],
         attributes: Mapping[str, Any],
     ) -> None:
-        """What went in and came out as messages, where it is a text and there are none."""
+        """What went in and came out as messages, where it is a text and there are none.
+
+        Of a model call that has messages, what a whole request or response says beside them.
+        """
         for key, messages, role in _SPEAKERS:
             if messages in lists:
                 if kind == SpanKind.LLM:
-                    _drop(rest, key)
+                    _put_whole(rest.pop(key, None), plan.whole[key], found)
             elif rest.get(_MIME_TYPES[key]) == names.TEXT and isinstance(rest.get(key), str):
                 ending = self._ending(attributes) if messages == _OUTPUT else {}
                 said = {"role": role, "parts": [{"type": "text", "content": rest[key]}], **ending}
@@ -231,21 +241,30 @@ def _plan(table: GenAiTable, kind: str | None) -> _Plan:
     first: dict[str, tuple[str, _Convert]] = {}
     second: dict[str, tuple[str, _Convert]] = {}
     keys: dict[str, dict[str, tuple[str, _Convert]]] = {}
+    whole: dict[str, dict[str, tuple[str, _Convert]]] = {names.INPUT_VALUE: {}, names.OUTPUT_VALUE: {}}
     given: set[str] = set()
     for row in table.rows:
         if row.kind not in (None, kind) or (row.source in _MIME_TYPES and kind in _TALKING):
             continue
         rule = (row.name, _providers(table) if row.name == "gen_ai.provider.name" else _CONVERSIONS[row.form])
         source, bracket, key = row.source.partition("[")
-        if bracket:
+        if bracket and source in _MIME_TYPES:
+            whole[source][key.removesuffix("]")] = rule
+        elif bracket:
             keys.setdefault(source, {})[key.removesuffix("]")] = rule
         elif row.name in given:
             second[source] = rule
         else:
             first[source] = rule
             given.add(row.name)
+    whole[names.INPUT_VALUE] |= keys[names.LLM_INVOCATION_PARAMETERS]
     objects = {source: _opening(rules) for source, rules in keys.items()}
-    return _Plan(None if kind is None else table.operations[kind], first, second, objects)
+    rules: dict[str, tuple[int, Any, Any]] = {
+        **{source: (_NAME, name, convert) for source, (name, convert) in first.items()},
+        **dict.fromkeys(second, (_POSTPONE, None, None)),
+        **{source: (_OPEN, opened, None) for source, opened in objects.items()},
+    }
+    return _Plan(None if kind is None else table.operations[kind], first, second, objects, whole, rules)
 
 
 def _providers(table: GenAiTable) -> _Convert:
@@ -286,7 +305,6 @@ _CONVERSIONS: dict[Form, _Convert] = {
 }
 
 
-@lru_cache(maxsize=4_096)
 def _place_of(key: str) -> tuple[str, int, str] | None:
     """The list, number and field that a flattened name stands for; `None` for other names."""
     path = key.split(".", 3)
@@ -312,31 +330,44 @@ def _sort(
     attributes: Mapping[str, Any], plan: _Plan, found: _Attributes, rest: _Attributes, lists: dict[str, _Items]
 ) -> list[tuple[str, Any]]:
     """Give each attribute its name, put those of lists together; gives those for which others come first."""
-    first, second, objects = plan.first, plan.second, plan.objects
+    rules = plan.rules
     later: list[tuple[str, Any]] = []
     for key, value in attributes.items():
-        rule = first.get(key)
-        if rule is not None:
-            converted = rule[1](value)
+        rule = rules.get(key) or _learn(rules, key)
+        action = rule[0]
+        if action == _KEEP:
+            rest[key] = value
+        elif action == _NAME:
+            converted = rule[2](value)
             if converted is not None:
-                found[rule[0]] = converted
+                found[rule[1]] = converted
             if converted is None or key.startswith("nat."):
                 rest[key] = value
-        elif key in second:
+        elif action == _COLLECT:
+            owner, number, field = rule[1]
+            items = lists.get(owner)
+            if items is None:
+                items = lists[owner] = {}
+            fields = items.get(number)
+            if fields is None:
+                fields = items[number] = {}
+            fields[field] = value
+        elif action == _POSTPONE:
             later.append((key, value))
-        elif key in objects:
-            said, left = objects[key](value)
+        else:
+            said, left = rule[1](value)
             found.update(said)
             if left is not None:
                 rest[key] = left
-        else:
-            place = _place_of(key)
-            if place is None:
-                rest[key] = value
-            else:
-                owner, number, field = place
-                lists.setdefault(owner, {}).setdefault(number, {})[field] = value
     return later
+
+
+def _learn(rules: dict[str, tuple[int, Any, Any]], key: str) -> tuple[int, Any, Any]:
+    place = _place_of(key)
+    rule = (_KEEP, None, None) if place is None else (_COLLECT, place, None)
+    if len(rules) < _MAX_RULES:
+        rules[key] = rule
+    return rule
 
 
 def _put_second(rule: tuple[str, _Convert], key: str, value: Any, found: _Attributes, rest: _Attributes) -> None:
@@ -370,6 +401,16 @@ def _taken_apart(rules: Mapping[str, tuple[str, _Convert]], text: str) -> tuple[
             found[name] = converted
             del value[key]
     return found, (json_text(value) if value else None) if found else text
+
+
+def _put_whole(text: Any, rules: Mapping[str, tuple[str, _Convert]], found: _Attributes) -> None:
+    """What a model's API was asked or has answered, if the text is that as an object and nothing else has said it."""
+    value = json_value(text) if type(text) is str and text.startswith("{") else None
+    if isinstance(value, dict):
+        for key, (name, convert) in rules.items():
+            converted = convert(value[key]) if key in value and name not in found else None
+            if converted is not None:
+                found[name] = converted
 
 
 def _tidy(found: _Attributes, rest: _Attributes, attributes: Mapping[str, Any]) -> None:

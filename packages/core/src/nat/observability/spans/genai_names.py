@@ -94,6 +94,7 @@ _ROWS_1_41 = (
     Row(names.LLM_MODEL_NAME, "gen_ai.request.model", Form.STRING),
     Row(names.EMBEDDING_MODEL_NAME, "gen_ai.request.model", Form.STRING),
     Row(names.LLM_RESPONSE_MODEL_NAME, "gen_ai.response.model", Form.STRING),
+    Row(f"{names.OUTPUT_VALUE}[id]", "gen_ai.response.id", Form.STRING, _LLM),
     Row(names.LLM_FINISH_REASON, "gen_ai.response.finish_reasons", Form.STRINGS),
     Row(names.NAT_TIME_TO_FIRST_CHUNK_S, "gen_ai.response.time_to_first_chunk", Form.DOUBLE, _LLM),
     Row(_PROMPT, "gen_ai.usage.input_tokens", Form.INT),
