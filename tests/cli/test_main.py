@@ -82,8 +82,8 @@ def test_unknown_command_names_the_known_ones(nat: CliRunner) -> None:
     assert result.exit_code == 2
     assert result.stdout == ""
     assert (
-        "no command 'rum', did you mean 'run'?; known: dead-letters, doctor, exporter, info, run, spool, status, validate"
-        in result.stderr
+        "no command 'rum', did you mean 'run'?; "
+        "known: dead-letters, doctor, explain, exporter, info, run, spool, status, validate" in result.stderr
     )
 
 

@@ -24,6 +24,7 @@ _COMMAND_GROUP = "nat.cli"
 _OWN_COMMANDS = {  # a module of nat.cli.commands each, and its line in `nat -h`
     "dead-letters": "Look at what backends refused for good, send it again, or drop it.",
     "doctor": "Send a test span to every exporter, and say why one does not arrive.",
+    "explain": "Show what each exporter would make of a recorded run, processor by processor.",
     "info": "Show installed exporters and their settings.",
     "run": "Run a workflow, once or for every line of a file.",
     "spool": "See what waits on disk to be delivered, and send it.",

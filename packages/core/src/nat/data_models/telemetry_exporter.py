@@ -11,7 +11,7 @@ class QueueConfig(BatchConfigMixin, TelemetryExporterBaseConfig, name="queue"):
 Light: only pydantic is imported here, so that a module which merely declares a configuration costs nothing.
 """
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -46,6 +46,10 @@ class TelemetryExporterBaseConfig(ComponentBaseConfig):
         An exporter whose configuration returns more asks its lane which one it is (`Lane.conventions`).
         """
         return ()
+
+    def item_kind(self) -> Literal["steps", "spans"] | None:
+        """Return what an exporter with these settings is given, for those who do not build it; `None` if nobody says."""
+        return None
 
 
 class BatchConfigMixin(BaseModel):

@@ -1,7 +1,7 @@
 """Registers the exporter type `catalyst`."""
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -67,6 +67,10 @@ class CatalystConfig(DeliveryConfigMixin, TelemetryExporterBaseConfig, name="cat
         min_length=1,
         description="URL of an HTTP proxy; unset: as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say.",
     )
+
+    def item_kind(self) -> Literal["spans"]:
+        """Return what it is given."""
+        return "spans"
 
 
 @register_telemetry_exporter(config_type=CatalystConfig)

@@ -30,6 +30,10 @@ class ConsoleConfig(TelemetryExporterBaseConfig, name="console"):
         default=0, ge=0, description="Characters of each step's input and output that are shown; 0 shows none."
     )
 
+    def item_kind(self) -> Literal["steps"]:
+        """Return what it is given."""
+        return "steps"
+
 
 @register_telemetry_exporter(config_type=ConsoleConfig)
 async def console_exporter(config: ConsoleConfig, builder: "Builder") -> "AsyncIterator[ConsoleExporter]":

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -61,6 +61,10 @@ class FileConfig(TelemetryExporterBaseConfig, name="file"):
     def spoken_conventions(self) -> tuple[Conventions, ...]:
         """Return all for files of spans; steps have no attributes."""
         return () if self.format == "steps" else ALL_CONVENTIONS
+
+    def item_kind(self) -> Literal["steps", "spans"]:
+        """Return what it is given."""
+        return "steps" if self.format == "steps" else "spans"
 
     @field_validator("output_path")
     @classmethod

@@ -74,6 +74,10 @@ class OtlpConfig(BatchConfigMixin, DeliveryConfigMixin, TelemetryExporterBaseCon
         """Return all: what is sent over OTLP is attributes, whatever their names."""
         return ALL_CONVENTIONS
 
+    def item_kind(self) -> Literal["spans"]:
+        """Return what it is given."""
+        return "spans"
+
     @field_validator("protocol", check_fields=False)  # of those that have one
     @classmethod
     def _is_installed(cls, protocol: str | None) -> str | None:
