@@ -59,6 +59,9 @@ _SHOWN_ELSEWHERE = {
         _FILE,
         "mistaken.yaml:3:3",
     ): "tests/runtime/test_configuration_reference.py::test_messages_of_the_page_are_the_real_ones",
+    ("docs/reference/testing.md", "$ nat exporter check"): (
+        "tests/testing/test_check.py::test_a_new_package_is_stable"
+    ),
     (_TREE, "accepted + recovered"): "tests/delivery/test_lane_machine.py",
     (_TREE, "pyproject.toml "): "tests/docs/test_architecture.py::test_the_tree_names_every_module",
     (_TREE, "cli → api"): "tests/docs/test_architecture.py::test_import_directions_are_those_of_the_layer_contract",

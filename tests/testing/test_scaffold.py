@@ -3,7 +3,6 @@
 import os
 import pty
 import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,9 +13,9 @@ from click.testing import CliRunner, Result
 
 from nat.cli.main import cli
 from tests.cli.command import NAT
+from tests.testing.packages import install, run_in
 
 KINDS = ("raw", "span", "otlp", "processor")
-_BIN = Path(sys.executable).parent
 _WAIT_S = 300
 
 New = Callable[..., Result]
@@ -33,33 +32,10 @@ def new(tmp_path: Path) -> New:
 
 
 def run(folder: Path, program: str, *arguments: str) -> str:
-    """Run a program of the workspace in a package, as if that was installed; it must succeed."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-    done = subprocess.run(
-        [str(_BIN / program), *arguments],
-        cwd=folder,
-        env={**inherited, "PYTHONPATH": str(folder / "src")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_WAIT_S,
-    )
+    """Run a program in a package; it must succeed."""
+    done = run_in(folder, program, *arguments)
     assert done.returncode == 0, f"{program} {' '.join(arguments)}\n{done.stdout}{done.stderr}"
     return done.stdout
-
-
-def install(folder: Path) -> None:
-    """Metadata as an editable installation has it, beside the sources."""
-    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-    info = folder / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    groups = project["entry-points"].items()
-    (info / "entry_points.txt").write_text(
-        "".join(
-            f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in found.items()) for group, found in groups
-        )
-    )
 
 
 @pytest.mark.timeout(_WAIT_S)

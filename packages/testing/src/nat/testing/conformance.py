@@ -47,6 +47,7 @@ from nat.testing.backend import FakeBackend, closed_url
 from nat.testing.discovery import heavy_modules_after
 from nat.testing.facts import facts_of, tree_of
 from nat.testing.faults import Fault
+from nat.testing.kit import DOES_NOT_APPLY, NOT_SHOWN
 from nat.testing.player import replay
 from nat.testing.process_state import changes_of, process_state
 from nat.testing.received import ReceivedSpan, Request
@@ -343,7 +344,7 @@ class ExporterConformance:
 
     def test_when_and_how_a_step_ended_arrives(self) -> None:
         """Times are nanoseconds since the epoch, and a step that failed can be told from one that did not."""
-        self._needs(self.can_be_read, "its spans cannot be read back")
+        self._needs_spans()
 
         before_ns = time.time_ns()
         with self._telemetry() as telemetry:
@@ -435,7 +436,7 @@ class ExporterConformance:
     def test_an_outage_loses_nothing(self, fault: str) -> None:
         """While the backend fails, nothing counts as delivered; when it recovers, everything arrives, once."""
         self._needs(self.is_remote, "it sends to no backend")
-        self._needs(self.checks_answers or fault != _ENDLESS, "it looks at the status only")
+        self._shows(self.checks_answers or fault != _ENDLESS, "it looks at the status only")
         self.backend.from_now_on(_OUTAGES[fault])
 
         with self._telemetry(timeout=0.5) as telemetry:
@@ -562,7 +563,7 @@ class ExporterConformance:
     def test_one_item_that_is_too_large_takes_no_other_along(self) -> None:
         """An item that the backend refuses for its size is cut, or is lost alone."""
         self._needs(self.is_remote, "it sends to no backend")
-        self._needs(self.can_be_read, "its spans cannot be read back")
+        self._needs_spans()
         self.backend.limit_bytes = 60_000
 
         with self._telemetry() as telemetry:
@@ -608,7 +609,7 @@ class ExporterConformance:
         """Whatever answers in the backend's place: nothing counts as delivered."""
         fault = _FALSE_SUCCESSES[answer]
         self._needs(self.is_remote, "it sends to no backend")
-        self._needs(self.checks_answers, "it looks at the status only")
+        self._shows(self.checks_answers, "it looks at the status only")
         self._needs(not self.uses_grpc or fault is faults.TRUNCATED, "this exists over HTTP only")
         self.backend.reply_at("/login", faults.LOGIN_PAGE)
         self.backend.from_now_on(fault)
@@ -646,7 +647,7 @@ class ExporterConformance:
 
     def test_a_run_knows_nothing_of_the_one_before(self) -> None:
         """Session, user, tags and metadata of a run are not on the spans of the next, which has none."""
-        self._needs(self.can_be_read, "its spans cannot be read back")
+        self._needs_spans()
         given = {"session_id": "session before", "user_id": "user before", "tags": ["tag before"]}
 
         with self._telemetry() as telemetry:
@@ -734,7 +735,8 @@ class ExporterConformance:
         Answers repeat the request's headers, as some backends do.
         """
         settings = self.secret_settings(_CANARY)
-        self._needs(bool(settings), "it has no secret settings")
+        self._needs(bool(settings) or self._has_secrets(), "it has no secret settings")
+        self._shows(bool(settings), "secret_settings() does not say how to set its key")
         caplog.set_level(logging.DEBUG)
         self._let_fail(fault)
         watch = self._watch()
@@ -766,7 +768,8 @@ class ExporterConformance:
     def test_a_wrong_setting_is_told_without_the_key(self) -> None:
         """An error of the configuration does not quote the key that stands beside it."""
         settings = self.secret_settings(_CANARY)
-        self._needs(bool(settings), "it has no secret settings")
+        self._needs(bool(settings) or self._has_secrets(), "it has no secret settings")
+        self._shows(bool(settings), "secret_settings() does not say how to set its key")
 
         with pytest.raises(ValueError) as raised:  # noqa: PT011  (pydantic's)
             self._config(**settings, no_such_key=_CANARY)
@@ -836,7 +839,7 @@ class ExporterConformance:
 
     def test_a_forked_process_delivers_its_own(self) -> None:
         """A program that forks: parent and child both deliver what they do, and nothing arrives twice."""
-        self._needs(self.can_fork, "it is for one process at a time")
+        self._shows(self.can_fork, "it is for one process at a time")
         self._needs(hasattr(os, "fork") and sys.platform != "darwin", "programs do not fork on this system")
 
         done = programs.run_program(programs.FORKING, file=str(self._workflow_file()))
@@ -906,12 +909,26 @@ class ExporterConformance:
         return replay(run, telemetry), run
 
     def _has_processors(self) -> bool:
-        async def has() -> bool:
-            async with self._registration().build(self._config(), Builder()) as exporter:
-                await exporter.stop()
-                return isinstance(exporter, ProcessingExporter)
+        return isinstance(self._one(), ProcessingExporter)
 
-        return asyncio.run(has())
+    def _one(self) -> BaseExporter:
+        """An exporter that was built, and has ended."""
+
+        async def build() -> BaseExporter:
+            async with self._watch()(self._config(), Builder()) as exporter:
+                await exporter.stop()
+                return exporter
+
+        return asyncio.run(build())
+
+    def _has_secrets(self) -> bool:
+        config_type = self._registration().config_type
+        return any(config_type.is_secret(key) for key in config_type.keys())  # noqa: SIM118  (a method of the class)
+
+    def _needs_spans(self) -> None:
+        if not self.can_be_read:
+            self._needs(self._one()._takes == "spans", "it sends steps, not spans")
+            self._shows(False, "its spans cannot be read back")
 
     def _by_trace(self) -> dict[str, list[ReceivedSpan]]:
         by_trace: dict[str, list[ReceivedSpan]] = defaultdict(list)
@@ -976,7 +993,12 @@ class ExporterConformance:
     @staticmethod
     def _needs(capability: bool, reason: str) -> None:
         if not capability:
-            pytest.skip(f"does not apply: {reason}")
+            pytest.skip(f"{DOES_NOT_APPLY}{reason}")
+
+    @staticmethod
+    def _shows(is_shown: bool, reason: str) -> None:
+        if not is_shown:
+            pytest.skip(f"{NOT_SHOWN}{reason}")
 
 
 _QUICK: dict[str, Any] = {

@@ -34,6 +34,7 @@ from nat.observability.processor.span_to_dict import span_to_dict
 from nat.observability.registry import ExporterEntry, Registration, resolve
 from nat.testing.discovery import heavy_modules_after
 from nat.testing.in_memory import InMemoryExporter, InMemoryStepExporter, entry_of
+from nat.testing.kit import DOES_NOT_APPLY
 from nat.testing.player import replay
 from nat.testing.process_state import changes_of, process_state
 from nat.testing.runs import recorded_run, recorded_runs
@@ -356,7 +357,7 @@ class ProcessorConformance:
     @staticmethod
     def _needs(capability: bool, reason: str) -> None:
         if not capability:
-            pytest.skip(f"does not apply: {reason}")
+            pytest.skip(f"{DOES_NOT_APPLY}{reason}")
 
 
 def _identity(item: Any) -> tuple[Any, ...]:
