@@ -146,6 +146,7 @@ is_over.set()
 for thread in threads:
     thread.join()
 assert codes == [0] * 30, codes
+telemetry.close(60.0)
 print(sum(done))
 """
     )
