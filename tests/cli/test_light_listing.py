@@ -32,10 +32,10 @@ CORE = {
     *("nat", "nat.cli", "nat.data_models", "nat.observability", "nat.plugins", "nat.runtime", "nat.utils"),
     *("nat.cli.commands", "nat.cli.commands.info", "nat.cli.debug", "nat.cli.environment", "nat.cli.errors"),
     *("nat.cli.main", "nat.cli.output", "nat.cli.register_workflow", "nat.cli.tables"),
-    *("nat.data_models.component_config", "nat.data_models.errors", "nat.data_models.masking"),
-    *("nat.data_models.suggestion", "nat.data_models.telemetry_exporter", "nat.data_models.telemetry_processor"),
-    *("nat.observability.component", "nat.observability.registry", "nat.runtime.environment"),
-    *("nat.utils.forking", "nat.utils.installed"),
+    *("nat.data_models.component_config", "nat.data_models.conventions", "nat.data_models.errors"),
+    *("nat.data_models.masking", "nat.data_models.suggestion", "nat.data_models.telemetry_exporter"),
+    *("nat.data_models.telemetry_processor", "nat.observability.component", "nat.observability.registry"),
+    *("nat.runtime.environment", "nat.utils.forking", "nat.utils.installed"),
 }
 SETTINGS = {  # of plugins, beside their register.py
     *("nat.plugins.file.paths", "nat.plugins.file.settings", "nat.plugins.weave.place"),

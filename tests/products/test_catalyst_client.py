@@ -16,7 +16,7 @@ from tests.products.servers import program
 from tests.support.catalyst import ACCESS_KEY, SECRET_KEY, CatalystStandIn, Step, catalyst_stand_in
 
 _CLIENT = Path(__file__).with_name("upload_catalyst.py")
-_RUNS = [run.id for run in recorded_runs() if run.id != "odd_values"]  # values that OpenTelemetry's SDK does not take
+_RUNS = [run.id for run in recorded_runs()]
 
 
 @pytest.fixture(autouse=True)

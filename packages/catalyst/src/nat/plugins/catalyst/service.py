@@ -19,7 +19,7 @@ from nat.observability.delivery.errors import PermanentExportError, TransientExp
 from nat.observability.noise import Noise
 from nat.plugins.catalyst.document import NO_CODE_HASH
 from nat.plugins.opentelemetry.answers import shown_words, words_of
-from nat.plugins.opentelemetry.credentials import UnreadableCredentialError, resolved
+from nat.plugins.opentelemetry.credentials import resolved
 from nat.plugins.opentelemetry.endpoints import http_endpoint, shown_url
 from nat.plugins.opentelemetry.http_client import HttpAnswer, HttpClient, raise_for_answer
 from nat.plugins.opentelemetry.transport import TlsFiles
@@ -224,10 +224,7 @@ class CatalystService:
 
     async def _new_token(self) -> str:
         path = "/token"
-        try:
-            access_key, secret_key = [await asyncio.to_thread(resolved, key) for key in self._keys]
-        except UnreadableCredentialError as error:
-            raise TransientExportError(str(error)) from None
+        access_key, secret_key = [await asyncio.to_thread(resolved, key) for key in self._keys]
         self._secrets = [access_key, secret_key]
         body = json.dumps({"accessKey": access_key, "secretKey": secret_key}).encode()
         answer = await self._client.request("POST", f"{self._base}{path}", headers={"Content-Type": _JSON}, body=body)

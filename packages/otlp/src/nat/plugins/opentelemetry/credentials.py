@@ -12,6 +12,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from nat.data_models.masking import hide, is_secret_name
+from nat.observability.delivery.causes import Cause
+from nat.observability.delivery.errors import TransientExportError
 
 __all__ = [
     "FILE_PREFIX",
@@ -39,8 +41,11 @@ _PLAIN_NAMES = ("project", "logstream", "experiment", "version", "sdk-name", "us
 _SHORTEST_SECRET = 4  # characters; to mask less would garble messages
 
 
-class UnreadableCredentialError(OSError):
-    """The file of a credential cannot be read."""
+class UnreadableCredentialError(TransientExportError):
+    """The file of a credential cannot be read: it may be there for the next attempt."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, cause=Cause.MISCONFIGURED)
 
 
 def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -15,12 +15,7 @@ from nat.observability.delivery.causes import Cause
 from nat.observability.delivery.errors import ItemTooLargeError, PermanentExportError, TransientExportError
 from nat.observability.noise import Noise
 from nat.plugins.opentelemetry.answers import conclude, retry_delay_s, shown_words
-from nat.plugins.opentelemetry.credentials import (
-    HeaderSource,
-    UnreadableCredentialError,
-    current_headers,
-    secrets_in,
-)
+from nat.plugins.opentelemetry.credentials import HeaderSource, current_headers, secrets_in
 from nat.plugins.opentelemetry.endpoints import GrpcEndpoint
 from nat.plugins.opentelemetry.settings import GRPC_IS_MISSING
 from nat.plugins.opentelemetry.transport import Compression, TlsFiles, ssl_context, user_agent
@@ -125,11 +120,11 @@ class GrpcTransport:
 
     async def send(self, body: bytes) -> None:
         """Make one call with an encoded request; see `Transport.send`."""
-        headers = await self._current_headers()
+        headers = await current_headers(self._headers)
         try:
             answer = await self._call(body, headers)
         except grpc.RpcError as error:
-            renewed = await self._current_headers()
+            renewed = await current_headers(self._headers)
             if error.code() is not _Code.UNAUTHENTICATED or renewed == headers:
                 self._raise_for(error, headers)
             headers = renewed
@@ -146,12 +141,6 @@ class GrpcTransport:
             channel, self._channel, self._export = self._channel, None, None
             with _inside_grpcio:
                 channel.close()
-
-    async def _current_headers(self) -> dict[str, str]:
-        try:
-            return await current_headers(self._headers)
-        except UnreadableCredentialError as error:
-            raise TransientExportError(str(error), cause=Cause.MISCONFIGURED) from None
 
     async def _call(self, body: bytes, headers: dict[str, str]) -> bytes:
         metadata = _metadata(headers)

@@ -14,12 +14,7 @@ from nat.observability.delivery.causes import Cause
 from nat.observability.delivery.errors import PermanentExportError, TransientExportError
 from nat.observability.noise import Noise
 from nat.plugins.opentelemetry.answers import conclude
-from nat.plugins.opentelemetry.credentials import (
-    HeaderSource,
-    UnreadableCredentialError,
-    current_headers,
-    secrets_in,
-)
+from nat.plugins.opentelemetry.credentials import HeaderSource, current_headers, secrets_in
 from nat.plugins.opentelemetry.endpoints import HttpEndpoint
 from nat.plugins.opentelemetry.http_client import HttpAnswer, HttpClient, raise_for_answer
 from nat.plugins.opentelemetry.transport import Compression, TlsFiles, user_agent
@@ -85,10 +80,10 @@ class HttpTransport:
         """Post one encoded request; see `Transport.send`."""
         if self._is_gzip:
             body = await _compressed(body)
-        headers, url = await self._current_headers(), self._endpoint.url
+        headers, url = await current_headers(self._headers), self._endpoint.url
         answer = await self._post(body, headers)
         if answer.status in _UNAUTHORIZED:
-            renewed = await self._current_headers()
+            renewed = await current_headers(self._headers)
             if renewed != headers:
                 headers = renewed
                 answer = await self._post(body, headers)
@@ -97,12 +92,6 @@ class HttpTransport:
     async def close(self) -> None:
         """Close connections; idempotent."""
         await self._client.close()
-
-    async def _current_headers(self) -> dict[str, str]:
-        try:
-            return await current_headers(self._headers)
-        except UnreadableCredentialError as error:
-            raise TransientExportError(str(error), cause=Cause.MISCONFIGURED) from None
 
     async def _post(self, body: bytes, headers: Mapping[str, str]) -> HttpAnswer:
         all_headers = CIMultiDict(headers)

@@ -11,13 +11,12 @@ from typing import Any
 
 import orjson
 
-from nat.observability.delivery.errors import PermanentExportError, TransientExportError
+from nat.observability.delivery.errors import PermanentExportError
 from nat.observability.noise import Noise
 from nat.observability.spans import conventions as names
 from nat.plugins.opentelemetry.contents import json_object
 from nat.plugins.opentelemetry.credentials import (
     HeaderSource,
-    UnreadableCredentialError,
     current_headers,
     secrets_in,
 )
@@ -77,10 +76,7 @@ class Annotator:
         await self._client.close()
 
     async def _post(self, body: bytes) -> None:
-        try:
-            headers = await current_headers(self._headers)
-        except UnreadableCredentialError as error:
-            raise TransientExportError(str(error)) from None
+        headers = await current_headers(self._headers)
         given = {**headers, "Content-Type": "application/json"}
         answer = await self._client.request("POST", self._url, headers=given, body=body)
         if not answer.is_success:

@@ -14,15 +14,14 @@ from functools import partial
 from importlib import import_module
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from nat.builder.context import ContextState
 from nat.data_models.span import Span
-from nat.observability.delivery.errors import TransientExportError
 from nat.observability.delivery.options import DeliveryOptions
 from nat.observability.exporter.span_exporter import SpanExporter
 from nat.observability.snapshot import plain
-from nat.plugins.opentelemetry.credentials import UnreadableCredentialError, resolved
+from nat.plugins.opentelemetry.credentials import resolved
 from nat.plugins.opentelemetry.instrumentation import uninstrumented
 from nat.plugins.weave.calls import attributes_of, call_of
 from nat.plugins.weave.place import server_of
@@ -42,13 +41,8 @@ class WeaveNativeExporter(SpanExporter[Span, Span]):
     A call has the ids of its span, so one that is sent again replaces itself.
 
     Args:
-        url: The trace server.
-        api_key: As text, or as `file:PATH`.
-        entity, project: Where to.
+        config: Where to, as whom, and how spans are grouped; its `mode` is not looked at.
         page: Gives the page of a run.
-        batching: How spans are grouped.
-        timeout: Seconds that the client may take for a request.
-        retries: How often a list that failed transiently is sent again; `None`: until delivery gives up.
         context_state: Where to take events from when user code starts it; `None` means the current one.
     """
 
@@ -56,54 +50,26 @@ class WeaveNativeExporter(SpanExporter[Span, Span]):
 
     def __init__(
         self,
-        *,
-        url: str,
-        api_key: str,
-        entity: str,
-        project: str,
+        config: "WeaveConfig",
         page: Callable[[int, int], str],
-        batching: DeliveryOptions,
-        timeout: float = 10.0,
-        retries: int | None = None,
         context_state: ContextState | None = None,
     ) -> None:
-        super().__init__(context_state, batch_size=batching.batch_size, timeout=timeout, retries=retries)
-        self._sending = _Sending(partial(_Client, server_of(url), api_key, f"{entity}/{project}", timeout))
+        super().__init__(context_state, batch_size=config.batch_size, timeout=config.timeout, retries=config.retries)
+        self._config = config
         self._page = page
-        self._batching = batching
-
-    @classmethod
-    def of(cls, config: "WeaveConfig", page: Callable[[int, int], str]) -> Self:
-        """The exporter that a configuration asks for."""
-        entity, project = config.place
-        return cls(
-            url=config.endpoint,
-            api_key=config.api_key,
-            entity=entity,
-            project=project,
-            page=page,
-            batching=DeliveryOptions(
-                batch_size=config.batch_size,
-                flush_interval_s=config.flush_interval,
-                max_queue_size=config.max_queue_size,
-                drop_on_overflow=config.drop_on_overflow,
-                shutdown_timeout_s=config.shutdown_timeout,
-            ),
-            timeout=config.timeout,
-            retries=config.retries,
-        )
+        self._sending = _Sending(partial(_Client, config))
 
     @property
     def delivery_options(self) -> DeliveryOptions:
         """How it wants to be delivered to."""
-        batching = self._batching
+        config = self._config
         return replace(
             super().delivery_options,
             takes_lists=True,
-            flush_interval_s=batching.flush_interval_s,
-            max_queue_size=batching.max_queue_size,
-            drop_on_overflow=batching.drop_on_overflow,
-            shutdown_timeout_s=batching.shutdown_timeout_s,
+            flush_interval_s=config.flush_interval,
+            max_queue_size=config.max_queue_size,
+            drop_on_overflow=config.drop_on_overflow,
+            shutdown_timeout_s=config.shutdown_timeout,
         )
 
     def trace_url(self, trace_id: int, root_span_id: int) -> str | None:
@@ -191,11 +157,11 @@ def _settle(done: "asyncio.Future[None]", failure: BaseException | None) -> None
 class _Client:
     """Weave's client for the trace server; belongs to one thread, and is imported there."""
 
-    def __init__(self, url: str, api_key: str, project_id: str, timeout_s: float) -> None:
-        self._url = url
-        self._api_key = api_key
-        self._project_id = project_id
-        self._timeout_s = timeout_s
+    def __init__(self, config: "WeaveConfig") -> None:
+        self._url = server_of(config.endpoint)
+        self._api_key = config.api_key
+        self._project_id = "/".join(config.place)
+        self._timeout_s = config.timeout
         self._key_in_use = ""
         self._server: Any = None
 
@@ -203,12 +169,9 @@ class _Client:
         """Make it, with the key as it is now.
 
         Raises:
-            TransientExportError: The key cannot be read.
+            UnreadableCredentialError: The key cannot be read.
         """
-        try:
-            key = resolved(self._api_key)
-        except UnreadableCredentialError as error:
-            raise TransientExportError(str(error)) from None
+        key = resolved(self._api_key)
         with _once_only(self._timeout_s):
             if self._server is None:
                 bindings: Any = import_module("weave.trace_server_bindings.remote_http_trace_server")

@@ -133,7 +133,7 @@ async def weave_exporter(config: WeaveConfig, builder: "Builder") -> "AsyncItera
     if config.mode == "native":
         from nat.plugins.weave.native import WeaveNativeExporter
 
-        yield WeaveNativeExporter.of(config, page)
+        yield WeaveNativeExporter(config, page)
         return
     from nat.plugins.opentelemetry.preset import otlp_exporter
     from nat.plugins.opentelemetry.vendor_url import vendor_url
