@@ -1,7 +1,7 @@
 """Nothing that was planted comes out: not on any wire, in any file, spool, dead letter or log, of any exporter of ours."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,12 @@ import pytest
 from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
+from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
 from nat.observability import Telemetry
 from nat.observability.component import EXPORTER
 from nat.observability.registry import ExporterEntry, exporter_entry, resolve
+from nat.plugins.content.register import ContentConfig, OffloadConfig
+from nat.plugins.enrich.register import EnrichConfig
 from nat.testing import FakeBackend, closed_url, faults
 from tests.conformance.catalyst import catalyst_replies, spans_in_document
 from tests.support.canaries import PERSONAL, SECRETS, Canary, canaries, found_in, plant
@@ -39,6 +42,13 @@ class Everything:
     def __enter__(self) -> "Everything":
         for format in ("steps", "spans", "otlp_json"):
             self._add("file", format, output_path=str(self.folder / f"{format}.jsonl"), format=format)
+        stored = ContentConfig(offload=OffloadConfig(to=str(self.folder / "blobs"), over_chars=20))
+        made = EnrichConfig(
+            computed={"made": "{run.name} {run.session_id} {run.user_id} {metadata.headers}"}, resource=True
+        )
+        for format in ("steps", "spans"):
+            path = str(self.folder / f"stored_{format}.jsonl")
+            self._add("file", f"stored {format}", processors=[made, stored], output_path=path, format=format)
         self._add("console", "console", max_content_chars=100_000, color="never")
         for protocol in ("http/protobuf", "http/json"):
             self._add("otelcollector", protocol, endpoint=self._backend().url, protocol=protocol)
@@ -75,10 +85,18 @@ class Everything:
     def _grpc(self) -> str:
         return f"http://{self._backend(grpc=True).grpc_endpoint}"
 
-    def _add(self, type_name: str, name: str, *, delivery: DeliveryConfig | None = None, **settings: Any) -> None:
+    def _add(
+        self,
+        type_name: str,
+        name: str,
+        *,
+        delivery: DeliveryConfig | None = None,
+        processors: Sequence[TelemetryProcessorBaseConfig] = (),
+        **settings: Any,
+    ) -> None:
         config = resolve(type_name).config_type(**settings)
         assert isinstance(config, TelemetryExporterBaseConfig)
-        self.entries.append(exporter_entry(config, name=name, delivery=delivery))
+        self.entries.append(exporter_entry(config, name=name, delivery=delivery, processors=processors))
 
     def parts(self) -> Iterator[tuple[str, bytes]]:
         """What has left, part by part: requests with their headers, and files."""
@@ -137,6 +155,7 @@ def leaks(
             ("logs", caplog.text.encode()),
         ]
         assert {"steps.jsonl", "spans.jsonl", "otlp_json.jsonl"} <= {name for name, _ in parts}
+        assert sum(name.startswith("blobs/") for name, _ in parts) > 100
         assert any(name.startswith("spool") for name, _ in parts)
         assert any(name.startswith("letters") for name, _ in parts)
         found = {name: found_in(data, planted) for name, data in parts}

@@ -13,7 +13,7 @@ from nat.observability.processor.offload import Offload, OffloadedParts
 from nat.observability.processor.step_metadata import metadata_of, with_contents
 from nat.observability.snapshot import encode, restore, snapshot, text
 from nat.observability.spans import conventions as names
-from nat.observability.spans.content import describes_content, is_content, is_content_field, is_content_of_event
+from nat.observability.spans.content import Part, is_content_field, part_of, part_of_event
 
 __all__ = ["ContentMode", "ContentProcessor"]
 
@@ -100,10 +100,18 @@ class _Change:
         """What stands in place of any value, content or not: parts of it may be stored."""
         return value if self._parts is None else self._parts.taken_from(key, value)
 
-    def content(self, key: str, value: Any, *, is_about: bool = False) -> Any:
-        """What stands in place of a value that is content, or says something about some; `_REMOVED`: nothing."""
-        if value is None or (is_about and self._mode.name != "none"):
-            return value
+    def part(self, key: str, value: Any, part: Part) -> Any:
+        """What stands in place of a value of that part of an item; `_REMOVED`: nothing."""
+        if part is Part.CONTENT:
+            return self.content(key, value)
+        if part is Part.OTHER:
+            return self.any_value(key, value)
+        return _REMOVED if self._mode.name == "none" else value
+
+    def content(self, key: str, value: Any) -> Any:
+        """What stands in place of a value that is content; `_REMOVED`: nothing."""
+        if value is None:
+            return None
         value = self.any_value(key, value)
         if self._mode.name == "full":
             return value
@@ -137,40 +145,39 @@ class _Change:
 def _changed_span(span: Span, change: _Change) -> Span:
     given = span.attributes
     change.measure(given.get(names.INPUT_VALUE), given.get(names.OUTPUT_VALUE))
-    attributes = dict(_each(given, lambda key, value: _attribute(key, value, change)))
+    attributes: dict[str, Any] = {}
+    for key, value in given.items():
+        new = _metadata(value, change) if key == names.METADATA else change.part(key, value, part_of(key))
+        if new is not _REMOVED:
+            attributes[key] = new
     for key, mime_type_key in _MIME_TYPES.items():
         value = attributes.get(key)
-        is_json = attributes.get(mime_type_key) == names.JSON
-        if is_json and value is not given.get(key) and type(value) is str and not _is_json(value):
+        if value is not given.get(key) and attributes.get(mime_type_key) == names.JSON and not _is_json(value):
             attributes[mime_type_key] = names.TEXT
-    events = [_changed_event(event, change) for event in span.events]
-    message = change.content("status.message", span.status.message)
-    status = SpanStatus.model_construct(code=span.status.code, message=None if message is _REMOVED else message)
-    notes = change.notes()
-    if _OFFLOADED in notes:
-        notes[_OFFLOADED] = encode(notes[_OFFLOADED]).decode()
-    return span.model_copy(update={"attributes": {**attributes, **notes}, "events": events, "status": status})
+    changes: dict[str, Any] = {"attributes": attributes}
+    if span.events:
+        changes["events"] = [_changed_event(event, change) for event in span.events]
+    if span.status.message is not None:
+        message = change.content("status.message", span.status.message)
+        message = None if message is _REMOVED else message
+        changes["status"] = SpanStatus.model_construct(code=span.status.code, message=message)
+    attributes |= change.notes()
+    if _OFFLOADED in attributes:
+        attributes[_OFFLOADED] = encode(attributes[_OFFLOADED]).decode()
+    return span.model_copy(update=changes)
 
 
-def _attribute(key: str, value: Any, change: _Change) -> Any:
-    if key == names.METADATA and type(value) is str:
-        fields = _object(value)
-        if fields is None:
-            return change.any_value(key, value)
-        changed = change.fields(fields)
-        return value if changed is fields else encode(changed).decode() if changed else _REMOVED
-    if not is_content(key):
-        return change.any_value(key, value)
-    return change.content(key, value, is_about=describes_content(key))
+def _metadata(value: Any, change: _Change) -> Any:
+    """What stands in place of the attribute `metadata`."""
+    fields = _object(value) if type(value) is str else None
+    if fields is None:
+        return change.any_value(names.METADATA, value)
+    changed = change.fields(fields)
+    return value if changed is fields else encode(changed).decode() if changed else _REMOVED
 
 
 def _changed_event(event: SpanEvent, change: _Change) -> SpanEvent:
-    def changed(key: str, value: Any) -> Any:
-        if not is_content_of_event(key):
-            return change.any_value(key, value)
-        return change.content(key, value, is_about=describes_content(key))
-
-    attributes = _each(event.attributes, changed)
+    attributes = _each(event.attributes, lambda key, value: change.part(key, value, part_of_event(key)))
     return event if attributes is event.attributes else event.model_copy(update={"attributes": attributes})
 
 
@@ -206,7 +213,9 @@ def _object(value: str) -> dict[str, Any] | None:
     return fields if type(fields) is dict else None
 
 
-def _is_json(value: str) -> bool:
+def _is_json(value: Any) -> bool:
+    if type(value) is not str:
+        return True  # it was no text before
     try:
         restore(value.encode("utf-8", "replace"))
     except ValueError:

@@ -1,6 +1,7 @@
 """What an item says of itself to those that enrich it: a span, or a step."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,6 +16,8 @@ from nat.observability.step_models import captured_usage
 
 __all__ = ["Enriched", "SpanEnriched", "StepEnriched", "StepModels"]
 
+_COUNTS = names.LLM_USAGE_KEYS[:6]  # tokens, in the order of `Usage`
+_NO_COUNTS: list[int | None] = [None] * len(_COUNTS)
 _MODEL_FIELDS = ("model", "model_name")
 _Category = IntermediateStepCategory
 
@@ -26,7 +29,6 @@ class Enriched:
         fields: Attributes of a span, metadata of a step.
         additions: What is added to them.
         kind: Its span kind, or the one that its step has.
-        usage: What a model call consumed that has ended.
         is_failed: Whether it has ended, and failed.
         has_ended: Whether it is the end of something.
     """
@@ -36,7 +38,6 @@ class Enriched:
         self.run = run
         self.additions: dict[str, Any] = {}
         self.kind: Any = None
-        self.usage: Usage | None = None
         self.is_failed = False
         self.has_ended = True
 
@@ -59,6 +60,11 @@ class Enriched:
         """Under which names the model that it has called may be known, the best first."""
         raise NotImplementedError
 
+    @cached_property
+    def usage(self) -> Usage | None:
+        """What a model call consumed that has ended."""
+        raise NotImplementedError
+
     @property
     def is_end_of_run(self) -> bool:
         """Whether it is the end of its run's root."""
@@ -77,8 +83,6 @@ class SpanEnriched(Enriched):
         self._span = span
         self.kind = span.attributes.get(names.SPAN_KIND)
         self.is_failed = span.status.code is SpanStatusCode.ERROR
-        usage = Usage(*(_count(span.attributes.get(key)) for key in names.LLM_USAGE_KEYS[:6]))
-        self.usage = None if usage == Usage() else usage
 
     @property
     def name(self) -> str | None:
@@ -102,6 +106,12 @@ class SpanEnriched(Enriched):
         keys = (names.LLM_RESPONSE_MODEL_NAME, names.LLM_MODEL_NAME, names.EMBEDDING_MODEL_NAME)
         known = [model for model in map(self.get, keys) if type(model) is str]
         return [*known, *(f"{provider}/{model}" for model in known if type(provider) is str)] or [self._span.name]
+
+    @cached_property
+    def usage(self) -> Usage | None:
+        """What its token counts say; none on sums, which have other names."""
+        counts = [_count(self.fields.get(key)) for key in _COUNTS]
+        return None if counts == _NO_COUNTS else Usage(*counts)
 
     @property
     def is_end_of_run(self) -> bool:
@@ -133,12 +143,6 @@ class StepEnriched(Enriched):
         self.kind = names.KIND_OF_CATEGORY[step.event_category]
         self.has_ended = step.event_state is IntermediateStepState.END
         self.is_failed = self.has_ended and bool(self.fields.get("error"))
-        if (
-            self.has_ended
-            and step.usage_info is not None
-            and step.event_category in (_Category.LLM, _Category.EMBEDDER)
-        ):
-            self.usage = captured_usage(step.usage_info)
 
     @property
     def name(self) -> str | None:
@@ -155,6 +159,13 @@ class StepEnriched(Enriched):
         """As its metadata or that of its START names it; else the step's own name."""
         found = _model_of(self.fields) or self._model or self._step.name
         return [] if found is None else [found]
+
+    @cached_property
+    def usage(self) -> Usage | None:
+        """At the END of a call of a model or embedder; on others it is a sum of what has been counted already."""
+        step = self._step
+        is_call = self.has_ended and step.event_category in (_Category.LLM, _Category.EMBEDDER)
+        return captured_usage(step.usage_info) if is_call and step.usage_info is not None else None
 
     @property
     def is_end_of_run(self) -> bool:

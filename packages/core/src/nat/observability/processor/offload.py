@@ -25,6 +25,8 @@ _BASE64_URL = re.compile(
 )
 _PLAIN_URL = re.compile(r"data:([\w.+-]{1,100}/[\w.+-]{1,100})(?:;[\w.+-]{1,100}=[\w.+-]{1,100}){0,10},")
 _MARKED = "base64:"  # how bytes are captured that are no text
+_SHORTEST_PART = 12  # characters; "data:a/b,xyz", "base64:aGVsb"
+_MOST_PARTS = 1_000  # of one item; further ones are removed
 _SHORTEST_MARKED = 8  # characters of Base64
 _SHORTEST_BASE64 = 64  # where nothing says that it is some; what is shorter may be anything
 _BASE64_KEYS = ("base64", "b64_json", "file_data")
@@ -89,7 +91,7 @@ class OffloadedParts:
 
     Attributes:
         urls: What stands in their places.
-        lost: How many could not be stored.
+        lost: How many could not be stored, or were too many.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class OffloadedParts:
         self._over_chars = over_chars
         self._keeps_texts = keeps_texts
         self._references: dict[Reference, list[str]] = {}
+        self._count = 0
         self.urls: set[str] = set()
         self.lost = 0
 
@@ -128,6 +131,8 @@ class OffloadedParts:
         return value
 
     def _text(self, at: str, text: str) -> str:
+        if len(text) < _SHORTEST_PART and not self._is_long(text):
+            return text
         if text.startswith(_MARKED):
             data = _decoded(text[len(_MARKED) :], _SHORTEST_MARKED)
             if data is not None:
@@ -184,6 +189,10 @@ class OffloadedParts:
         return value if all(new is value[name] for name, new in changed.items()) else changed
 
     def _stored(self, at: str, data: bytes, media_type: str = "") -> str:
+        self._count += 1
+        if self._count > _MOST_PARTS:
+            self.lost += 1
+            return NOT_STORED
         media_type = media_type.lower() or _type_of(data)
         if media_type.startswith("text/") or media_type == _JSON:
             data = self._looked_at(data)

@@ -4,6 +4,7 @@ The one list of it, for whoever hides, cuts or stores content.
 """
 
 import re
+from enum import Enum, auto
 from functools import lru_cache
 
 __all__ = [
@@ -12,10 +13,10 @@ __all__ = [
     "INPUT_FIELDS",
     "OUTPUT_ATTRIBUTES",
     "OUTPUT_FIELDS",
-    "describes_content",
-    "is_content",
+    "Part",
     "is_content_field",
-    "is_content_of_event",
+    "part_of",
+    "part_of_event",
 ]
 
 INPUT_ATTRIBUTES = (
@@ -57,23 +58,29 @@ _FIELDS = frozenset((*INPUT_FIELDS, *OUTPUT_FIELDS, *ERROR_FIELDS))
 _OF_EVENTS = re.compile(r"(?:.*\.)?(?:arguments|body|completion|content|message|prompt|result|stacktrace|text)\Z")
 
 
-@lru_cache(4096)
-def is_content(key: str) -> bool:
-    """Whether an attribute of a span holds content, or describes it."""
-    return _CONTENT.match(key) is not None and key not in _NAMES_OF_PROMPTS
+class Part(Enum):
+    """What an attribute of a span holds: content, what kind that is (roles, names, ids, scores, MIME types), or neither."""
+
+    CONTENT = auto()
+    ABOUT_CONTENT = auto()
+    OTHER = auto()
 
 
 @lru_cache(4096)
-def describes_content(key: str) -> bool:
-    """Whether an attribute that `is_content` only says what kind of content it is: roles, names and ids, scores, MIME types."""
-    return _ABOUT_CONTENT.match(key) is not None
+def part_of(key: str) -> Part:
+    """What an attribute of that name holds."""
+    if _CONTENT.match(key) is None or key in _NAMES_OF_PROMPTS:
+        return Part.OTHER
+    return Part.CONTENT if _ABOUT_CONTENT.match(key) is None else Part.ABOUT_CONTENT
+
+
+@lru_cache(4096)
+def part_of_event(key: str) -> Part:
+    """The same of an attribute of a span's event."""
+    part = part_of(key)
+    return Part.CONTENT if part is Part.OTHER and _OF_EVENTS.match(key) is not None else part
 
 
 def is_content_field(name: str) -> bool:
     """Whether a field of a step's metadata holds content."""
     return name in _FIELDS
-
-
-def is_content_of_event(key: str) -> bool:
-    """Whether an attribute of a span's event holds content."""
-    return is_content(key) or _OF_EVENTS.match(key) is not None
