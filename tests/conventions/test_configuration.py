@@ -23,7 +23,6 @@ from nat.plugins.opentelemetry.otlp_span_adapter_exporter import OTLPSpanAdapter
 from nat.plugins.opentelemetry.register import OtelCollectorConfig
 from nat.plugins.patronus.register import PatronusConfig
 from nat.plugins.phoenix.register import PhoenixConfig
-from nat.plugins.weave.register import WeaveConfig
 from nat.runtime.loader import load_workflow
 from nat.testing import FakeBackend, ReceivedSpan, recorded_run, recorded_runs, replay
 from tests.vendors import galileo, langfuse, langsmith, patronus
@@ -41,10 +40,6 @@ _OF_VENDORS: dict[str, tuple[Callable[[], FakeBackend], Callable[[str], Telemetr
         lambda url: PatronusConfig(endpoint=f"{url}/v1/traces", api_key=patronus.KEY, protocol="http"),
     ),
     "phoenix": (FakeBackend, lambda url: PhoenixConfig(endpoint=url)),
-    "weave": (
-        lambda: FakeBackend("/otel/v1/traces"),
-        lambda url: WeaveConfig(endpoint=url, project="a/b", api_key="k"),
-    ),
 }
 
 
@@ -158,11 +153,15 @@ _SPANS = {"_type": "file", "output_path": "s.jsonl", "format": "spans"}
             "has no effect on this exporter of type file, whose spans have names of its own; remove it",
         ),
         (
+            {"_type": "weave", "project": "a/b", "api_key": "k", "conventions": "both"},
+            "has no effect on this exporter of type weave, whose spans have names of its own; remove it",
+        ),
+        (
             {"_type": "console", "conventions": "gen_ai"},
             "has no effect on this exporter of type console, whose spans have names of its own; remove it",
         ),
     ],
-    ids=["not read", "misspelt", "list", "steps", "console"],
+    ids=["not read", "misspelt", "list", "steps", "weave", "console"],
 )
 def test_choice_that_cannot_be_is_a_problem(entry: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:

@@ -15,11 +15,23 @@ from nat.observability.registry import exporter_entry
 from nat.plugins.file.register import FileConfig
 from nat.plugins.opentelemetry.register import OtelCollectorConfig
 from nat.plugins.phoenix.register import PhoenixConfig
-from nat.testing import MessageFacts, RecordedRun, RunFacts, SpanFacts, Tokens, facts_of, recorded_runs, replay, tree_of
+from nat.testing import (
+    MessageFacts,
+    RecordedRun,
+    RunFacts,
+    SpanFacts,
+    Tokens,
+    facts_of,
+    recorded_runs,
+    replay,
+    tree_of,
+)
 from tests.products.mlflow import Mlflow, opened, own_attributes
 from tests.products.openinference import documents_in, messages_in, tool_schemas_in
 from tests.products.phoenix import Phoenix
+from tests.products.rest import call
 from tests.products.shown import ShownSpan, read_spans
+from tests.support.waiting import wait_for
 
 _TIMEOUT_S = 90.0
 _REPLACED = (
@@ -159,6 +171,17 @@ def test_phoenix_shows_sessions_and_errors(in_phoenix: _Project) -> None:
         assert span.page["statusCode"] == ("OK" if span.facts.error is None else "ERROR")
 
 
+def test_phoenix_shows_evaluations_as_annotations(phoenix: Phoenix, in_phoenix: _Project) -> None:
+    """They go through its annotation API, whatever the names of attributes."""
+    [judged] = (span for span in in_phoenix.spans() if span.facts.name == "judge the reply")
+    url, query = f"{phoenix.url}/v1/projects/gen_ai/span_annotations", {"span_ids": judged.rest.span_id}
+
+    wait_for(lambda: bool(call(url, query=query)["data"]))
+
+    (found,) = call(url, query=query)["data"]
+    assert (found["name"], found["result"]["score"]) == ("helpfulness", 0.9)
+
+
 # -- MLflow ------------------------------------------------------------------------------------------------------------
 
 
@@ -197,7 +220,7 @@ def test_mlflow_shows_types(in_mlflow: _Experiment) -> None:
             assert own_attributes(by_name[span.name]).get("spanType") == known
 
 
-def test_mlflow_shows_models_and_tokens(in_mlflow: _Experiment) -> None:
+def test_mlflow_shows_models_tokens_and_sessions(in_mlflow: _Experiment) -> None:
     for facts, shown in in_mlflow.spans():
         if facts.kind in ("LLM", "EMBEDDING"):
             assert shown["llm.model"] == facts.model
@@ -207,8 +230,10 @@ def test_mlflow_shows_models_and_tokens(in_mlflow: _Experiment) -> None:
             assert usage.get("cache_read_input_tokens", 0) == facts.tokens.cache_read
             assert usage.get("cache_creation_input_tokens", 0) == facts.tokens.cache_write
     for run, info, _ in in_mlflow.runs:
+        about = info["trace_metadata"]
+        assert (about["mlflow.trace.session"], about["mlflow.trace.user"]) == (run.session_id, run.user_id)
         if run.tokens.total:
-            usage = json.loads(info["trace_metadata"]["mlflow.trace.tokenUsage"])
+            usage = json.loads(about["mlflow.trace.tokenUsage"])
             assert (usage["input_tokens"], usage["output_tokens"]) == (run.tokens.prompt, run.tokens.completion)
 
 

@@ -114,8 +114,8 @@ class WeaveConfig(OtlpConfig, name="weave"):
             )  # fmt: skip
 
     def spoken_conventions(self) -> tuple[Conventions, ...]:
-        """Return all over OTLP, none where Weave's client decides what a call is."""
-        return () if self.mode == "native" else super().spoken_conventions()
+        """Return none: of `gen_ai` Weave reads neither kinds nor the names of requested models."""
+        return ()
 
     @property
     def place(self) -> tuple[str, str]:
