@@ -160,7 +160,7 @@ def test_calls_of_a_run_without_steps() -> None:
             with running.run("assistant", input="q") as current:
                 current.output = "a"
 
-        assert calls(run) <= 111
+        assert calls(run) <= 86
 
 
 def test_nothing_is_captured_where_nobody_listens() -> None:

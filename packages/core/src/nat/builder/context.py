@@ -279,14 +279,26 @@ def find_step(step_id: str) -> ActiveStep | None:
 @contextmanager
 def in_state(state: ContextState) -> Iterator[None]:
     """Run the body in `state`, with no step around it."""
-    outer_state, outer_step = _state.get(), _active.get()
-    _state.set(state)
-    _active.set(None)
+    former = enter_state(state)
     try:
         yield
-    finally:  # not by token: a run may end in another context than it began in
-        _active.set(outer_step)
-        _state.set(outer_state)
+    finally:
+        leave_state(former)
+
+
+def enter_state(state: ContextState) -> tuple[ContextState, ActiveStep | None]:
+    """Go on in `state`, with no step around; gives what `leave_state` needs."""
+    former = _state.get(), _active.get()
+    _state.set(state)
+    _active.set(None)
+    return former
+
+
+def leave_state(former: tuple[ContextState, ActiveStep | None]) -> None:
+    """Go on where `enter_state` was called. Not by token: a run may end in another context than it began in."""
+    state, step = former
+    _active.set(step)
+    _state.set(state)
 
 
 def _current_owner() -> tuple[int, int | None]:

@@ -8,12 +8,13 @@ import contextvars
 import hashlib
 import logging
 import traceback
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nat.data_models.step_types import IntermediateStepType
 from nat.observability.snapshot import Snapshot
 from nat.utils.ids import random_128_bits
-from nat.utils.reactive.subject import OnComplete, OnError, Subject, guarded
+from nat.utils.reactive.subject import OnComplete, OnError, Subject, guarded, lock
 from nat.utils.records import Record
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def new_trace_id() -> int:
     return random_128_bits() or 1
 
 
+@lru_cache(maxsize=4_096)  # a parent is asked for by each of its children
 def span_id_of(step_id: str) -> int:
     """The 64-bit span id of a step, never zero: the same for the same step wherever it is computed.
 
@@ -277,7 +279,7 @@ class EventStream(Subject["IntermediateStep"]):
             on_error, on_complete: Are called with the stream's signals.
             hears_below: Whether it takes what is pushed into streams below this one, too.
         """
-        with self._lock:
+        with lock:
             self._listeners += (listener,)
             if hears_below:
                 self._listeners_below += (listener,)
@@ -285,7 +287,7 @@ class EventStream(Subject["IntermediateStep"]):
 
     def detach(self, listener: StepListener) -> None:
         """Pass nothing more to `listener`."""
-        with self._lock:
+        with lock:
             self._listeners = tuple(kept for kept in self._listeners if kept is not listener)
             self._listeners_below = tuple(kept for kept in self._listeners_below if kept is not listener)
             self._signals.pop(listener, None)

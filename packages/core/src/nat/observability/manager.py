@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for_futures
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -23,10 +23,10 @@ from weakref import WeakSet
 from pydantic import ValidationError
 
 from nat.builder.builder import Builder
-from nat.builder.context import ContextState, active_step, enter_step, in_state
+from nat.builder.context import ContextState, active_step, enter_state, enter_step, leave_state
 from nat.data_models.delivery import DeliveryConfig
 from nat.data_models.errors import ConfigurationError, Problem
-from nat.data_models.intermediate_step import ROOT_PARENT_ID, IntermediateStepType
+from nat.data_models.intermediate_step import ROOT_PARENT_ID, IntermediateStepCategory, IntermediateStepType
 from nat.data_models.telemetry_exporter import TelemetryExporterBaseConfig
 from nat.data_models.telemetry_processor import TelemetryProcessorBaseConfig
 from nat.observability.delivery.causes import Cause
@@ -87,6 +87,10 @@ __all__ = [
 
 _log = logging.getLogger("nat.observability.manager")
 
+_ENDS = {
+    IntermediateStepType(f"{category}_START"): IntermediateStepType(f"{category}_END")
+    for category in IntermediateStepCategory
+}
 _GATHER_S = 0.005  # how long the first item of a burst waits for more, so that one wake-up serves many
 _REQUIRED_TIMEOUT_S = 30.0
 _FORK_PATIENCE_S = 2.0  # for exporters that are being built when the process forks
@@ -631,7 +635,6 @@ class RunScope:
             metadata=said,
             outer=outer,
         )
-        self._exit = ExitStack()
 
     @property
     def trace_id(self) -> int:
@@ -659,7 +662,7 @@ class RunScope:
         self._state = state
         self._capture = self._manager.begin_capture(self._run)
         state.stream.attach(self._capture)
-        self._exit.enter_context(in_state(state))
+        self._former = enter_state(state)
         root = self._step(self._kind, input=self._input)
         enter_step(root.step_id, self._run.name, is_function=False, frame=None)
         if (
@@ -680,21 +683,26 @@ class RunScope:
             self._manager.waited(futures)
 
     def _end(self, exc: BaseException | None) -> None:
+        try:
+            self._record_end(exc)
+        finally:
+            leave_state(self._former)
+
+    def _record_end(self, exc: BaseException | None) -> None:
         if exc is not None:
             self._error = capture_error(exc)
-        end, root_id = IntermediateStepType(self._kind.value.replace("_START", "_END")), self._run.root_id or ""
-        with self._exit:
-            unfinished = self._capture.close_below(root_id, time.time_ns())
-            if unfinished and self._error is None:
-                self._error = _unfinished(unfinished)
-            stream, output = self._state.stream, snapshot(self.output)
-            listener, now_ns = stream.only_listener, time.time_ns()
-            is_taken = listener is not None and finish(listener, root_id, now_ns, output, error=self._error)
-            if not is_taken and stream.is_heard:
-                stream.emit(self._step(end, output=output, error=self._error))
-            self._run.has_ended = True
-            self._manager.end_capture(self._capture)
-            self._manager.record_end(self._run)
+        root_id = self._run.root_id or ""
+        unfinished = self._capture.close_below(root_id, time.time_ns())
+        if unfinished and self._error is None:
+            self._error = _unfinished(unfinished)
+        stream, output = self._state.stream, snapshot(self.output)
+        listener, now_ns = stream.only_listener, time.time_ns()
+        is_taken = listener is not None and finish(listener, root_id, now_ns, output, error=self._error)
+        if not is_taken and stream.is_heard:
+            stream.emit(self._step(_ENDS[self._kind], output=output, error=self._error))
+        self._run.has_ended = True
+        self._manager.end_capture(self._capture)
+        self._manager.record_end(self._run)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

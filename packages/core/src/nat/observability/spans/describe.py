@@ -18,7 +18,7 @@ never ended is an ERROR too: its `error.type` is `incomplete`, and `nat.span.inc
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -29,7 +29,7 @@ from nat.observability.snapshot import Snapshot, clean, encode, restore, snapsho
 from nat.observability.spans import conventions as names
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.messages import AttributeValue, finish_reason_of, messages_of, put_messages
-from nat.utils.records import values_of
+from nat.utils.records import Record, values_of
 
 __all__ = ["Description", "describe", "description_of"]
 
@@ -84,7 +84,7 @@ _EVALUATION_TEXTS = (
 )
 
 
-class Description(NamedTuple):
+class Description(Record, gc=False):
     """What there is to say of a captured span; shared by all who read it, so nobody changes anything in it.
 
     Attributes:
@@ -214,11 +214,10 @@ def _start_ns(start: CapturedStep) -> int:
 
 def _identity(start: CapturedStep, run: Run, category: IntermediateStepCategory) -> _Attributes:
     """What a span says of itself and of its run."""
-    attributes: _Attributes = dict(names.KIND_AND_TYPE[start.event_type])
-    attributes[names.NAT_STEP_ID] = _str(start.step_id)
     if run.attributes is None:
         run.attributes = _run_attributes(run)
-    attributes.update(run.attributes)
+    kind_and_type, step_id = names.KIND_AND_TYPE[start.event_type], _str(start.step_id)
+    attributes: _Attributes = {**kind_and_type, names.NAT_STEP_ID: step_id, **run.attributes}
     if start.framework:
         attributes[names.NAT_FRAMEWORK] = _str(start.framework)
     if start.function is not None and start.function.name != "root":

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from nat.utils.forking import new_lock
+from nat.utils.forking import new_rlock
 
-__all__ = ["OnComplete", "OnError", "OnNext", "Subject", "Subscription", "guarded"]
+__all__ = ["OnComplete", "OnError", "OnNext", "Subject", "Subscription", "guarded", "lock"]
 
 _log = logging.getLogger("nat.observability.stream")
 
@@ -15,6 +15,13 @@ T = TypeVar("T")
 OnNext = Callable[[T], object]
 OnError = Callable[[BaseException], object]
 OnComplete = Callable[[], object]
+
+
+lock = new_rlock()
+"""For changes of who hears what: they are short, and a lock for each subject would cost every run.
+
+Reentrant, since the garbage collector may run somebody's clean-up in the middle.
+"""
 
 
 class Subscription:
@@ -37,7 +44,6 @@ class Subject(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._lock = new_lock()
         self._observers: tuple[tuple[OnNext[T], OnError | None, OnComplete | None], ...] = ()
         self._is_complete = False
 
@@ -49,7 +55,7 @@ class Subject(Generic[T]):
         Subscribing to a completed subject calls `on_complete` at once.
         """
         observer = (on_next, on_error, on_complete)
-        with self._lock:
+        with lock:
             if not self._is_complete:
                 self._observers += (observer,)
                 return Subscription(lambda: self._remove(observer))
@@ -70,7 +76,7 @@ class Subject(Generic[T]):
 
     def on_complete(self) -> None:
         """End the stream: subscribers are told once and released."""
-        with self._lock:
+        with lock:
             observers, self._observers = self._observers, ()
             self._is_complete = True
         for _, _, on_complete in observers:
@@ -78,7 +84,7 @@ class Subject(Generic[T]):
                 guarded(on_complete)
 
     def _remove(self, observer: object) -> None:
-        with self._lock:
+        with lock:
             self._observers = tuple(kept for kept in self._observers if kept is not observer)
 
 

@@ -25,11 +25,10 @@ _double = Struct("<d").pack
 _start_and_end = Struct("<BQBQ").pack
 
 _MIN_INT64, _MAX_INT64 = -(2**63), 2**63 - 1
-_MAX_KEYS = 4_096  # attribute keys that are kept encoded
-_SHORT_BYTES = 64  # of texts that are kept encoded
-_LUCK = 16
-_TABLED = 2_048  # lengths whose encoding is looked up
+_MOST_KEPT = 32_768  # keys, and beginnings of their texts, that are kept encoded: 4 MB
+_TABLED = 2_048  # numbers whose encoding is looked up
 
+_OF_RESOURCE, _OF_SPAN, _OF_EVENT, _OF_LINK = b"\x0a", b"\x4a", b"\x1a", b"\x22"  # tags of their attributes
 _KIND_INTERNAL = b"\x30\x01"
 _FLAGS = b"\x85\x01\x01\x01\x00\x00"  # sampled, and known not to be remote (SpanFlags)
 _LINK_FLAGS = b"\x35\x00\x01\x00\x00"
@@ -39,12 +38,10 @@ _DONE = b"\x7a\x02" + _STATUS_CODES[SpanStatusCode.OK]
 _EXCEPTION = b"\x12\x09exception"
 _TRUE, _FALSE = b"\x10\x01", b"\x10\x00"
 
-_keys: dict[str, "_Key"] = {}
-
 
 def encode_request(spans: Iterable[bytes], resource: Mapping[str, Any], scope: str = SCOPE_NAME) -> bytes:
     """A request of encoded spans, made by a resource with these attributes."""
-    resource_field = _field(b"\x0a", b"".join(_attributes(b"\x0a", resource)))
+    resource_field = _field(b"\x0a", b"".join(_attributes(_OF_RESOURCE, resource)))
     scope_field = _field(b"\x0a", _field(b"\x0a", scope.encode()))
     parts = [scope_field]
     size = len(scope_field)
@@ -71,10 +68,10 @@ def encode_description(span: Description, said: Said | None = None) -> bytes:
     if span.parent_span_id is not None:
         parts += (b"\x22\x08", span.parent_span_id.to_bytes(8))
     parts += (_text(b"\x2a", span.name), _KIND_INTERNAL, _start_and_end(0x39, span.start_ns, 0x41, span.end_ns))
-    parts += _attributes(b"\x4a", span.attributes if said is None else said.attributes)
+    parts += _attributes(_OF_SPAN, span.attributes if said is None else said.attributes)
     if span.exception is not None:
         head = b"\x09" + _fixed64(span.end_ns) + _EXCEPTION
-        parts.append(_field(b"\x5a", b"".join([head, *_attributes(b"\x1a", span.exception)])))
+        parts.append(_field(b"\x5a", b"".join([head, *_attributes(_OF_EVENT, span.exception)])))
     if said is not None and said.evaluations:
         parts += _evaluations(said, span.end_ns)
     if span.is_failed:
@@ -95,7 +92,7 @@ def encode_span(span: Span, said: Said | None = None) -> bytes:
     parts += (_text(b"\x2a", span.name), _KIND_INTERNAL, b"\x39", _fixed64(span.start_time))
     if span.end_time is not None:
         parts += (b"\x41", _fixed64(span.end_time))
-    parts += _attributes(b"\x4a", span.attributes if said is None else said.attributes)
+    parts += _attributes(_OF_SPAN, span.attributes if said is None else said.attributes)
     parts += [_field(b"\x5a", _event(event)) for event in span.events]
     if said is not None and said.evaluations:
         parts += _evaluations(said, span.end_time or span.start_time)
@@ -106,18 +103,18 @@ def encode_span(span: Span, said: Said | None = None) -> bytes:
 
 def _evaluations(said: Said, time_ns: int) -> list[bytes]:
     head = b"\x09" + _fixed64(time_ns) + _text(b"\x12", EVALUATION_EVENT)
-    return [_field(b"\x5a", b"".join([head, *_attributes(b"\x1a", one)])) for one in said.evaluations]
+    return [_field(b"\x5a", b"".join([head, *_attributes(_OF_EVENT, one)])) for one in said.evaluations]
 
 
 def _event(event: SpanEvent) -> bytes:
     head = b"\x09" + _fixed64(event.timestamp) + _text(b"\x12", event.name)
-    return b"".join([head, *_attributes(b"\x1a", event.attributes)])
+    return b"".join([head, *_attributes(_OF_EVENT, event.attributes)])
 
 
 def _link(link: SpanLink) -> bytes:
     context = link.context
     ids = b"\x0a\x10%b\x12\x08%b" % (context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big"))
-    return b"".join([ids, *_attributes(b"\x22", link.attributes), _LINK_FLAGS])
+    return b"".join([ids, *_attributes(_OF_LINK, link.attributes), _LINK_FLAGS])
 
 
 def _status(status: SpanStatus) -> bytes:
@@ -128,62 +125,63 @@ def _status(status: SpanStatus) -> bytes:
 def _attributes(tag: bytes, attributes: Mapping[str, Any]) -> list[bytes]:
     """`KeyValue` fields under a tag; a value that is not known is left out."""
     parts: list[bytes] = []
+    append, keys = parts.append, _KEYS[tag]
     for key, value in attributes.items():
-        if value is None:
-            continue
-        known = _keys.get(key) or _key(key)
-        head = known.encoded
         if type(value) is str:
-            if value == known.value and tag == b"\x4a":
-                known.luck = _LUCK
-                parts.append(known.attribute)
-                continue
             try:
                 data = value.encode()
             except UnicodeEncodeError:  # a lone surrogate
                 data = clean(value).encode()
-            size = len(data)
-            begin = _TEXTS[size] if size < _TABLED else _text_head(size)
-            whole = len(head) + len(begin) + size
-            length = _VARINTS[whole] if whole < _TABLED else varint(whole)
-            if known.luck and size < _SHORT_BYTES and tag == b"\x4a":
-                known.luck -= 1
-                known.value, known.attribute = value, b"%b%b%b%b%b" % (tag, length, head, begin, data)
-            parts += (tag, length, head, begin, data)
-        elif type(value) is int and 0 <= value < _TABLED:
-            content = _COUNTS[value]
-            parts += (tag, _VARINTS[len(head) + len(content)], head, content)
-        else:
-            content = _any_value(value)
-            length = varint(len(content))
-            parts += (tag, varint(len(head) + 1 + len(length) + len(content)), head, b"\x12", length, content)
+            append(keys[key][len(data)])
+            append(data)
+        elif value is not None:
+            head = keys[key].encoded
+            is_count = type(value) is int and 0 <= value < _TABLED
+            content = _COUNTS[value] if is_count else _field(b"\x12", _any_value(value))
+            parts += (tag, varint(len(head) + len(content)), head, content)
     return parts
 
 
-class _Key:
-    """The key of a `KeyValue`, with the short text that was its value last: the same ones come again and again.
+class _Heads(dict[int, bytes]):
+    """What comes before a text of so many bytes under one key; the same keys and lengths come again and again.
 
     Attributes:
         encoded: The key's own field.
-        value: That text.
-        attribute: The whole attribute of a span with it.
-        luck: How often that may be another text until it is not kept any more: each is seen only once, like an id.
     """
 
-    __slots__ = ("attribute", "encoded", "luck", "value")
+    __slots__ = ("_keys", "encoded")
 
-    def __init__(self, encoded: bytes) -> None:
-        self.encoded = encoded
-        self.value: str | None = None
-        self.attribute = b""
-        self.luck = _LUCK
+    def __init__(self, key: Any, keys: "_Keys") -> None:
+        self._keys = keys
+        self.encoded = _text(b"\x0a", key if type(key) is str else str(key))
+
+    def __missing__(self, size: int) -> bytes:
+        begin = _text_head(size)
+        head = self._keys.tag + varint(len(self.encoded) + len(begin) + size) + self.encoded + begin
+        if self._keys.has_room():
+            self[size] = head
+        return head
 
 
-def _key(key: Any) -> _Key:
-    known = _Key(_text(b"\x0a", key if type(key) is str else str(key)))
-    if len(_keys) < _MAX_KEYS:
-        _keys[key] = known
-    return known
+class _Keys(dict[str, _Heads]):
+    """The keys of attributes under one tag, encoded."""
+
+    __slots__ = ("_kept", "tag")
+
+    def __init__(self, tag: bytes) -> None:
+        self.tag = tag
+        self._kept = 0
+
+    def __missing__(self, key: Any) -> _Heads:
+        heads = _Heads(key, self)
+        if self.has_room():
+            self[key] = heads
+        return heads
+
+    def has_room(self) -> bool:
+        """Whether one more may be kept."""
+        self._kept += 1
+        return self._kept <= _MOST_KEPT
 
 
 def _any_value(value: Any) -> bytes:
@@ -264,6 +262,5 @@ def _text_head(size: int) -> bytes:
 
 
 _SMALL = [bytes((number,)) for number in range(128)]
-_VARINTS = [varint(number) for number in range(_TABLED)]
-_TEXTS = [_text_head(size) for size in range(_TABLED)]
-_COUNTS = [_field(b"\x12", b"\x18" + number) for number in _VARINTS]
+_COUNTS = [_field(b"\x12", b"\x18" + varint(number)) for number in range(_TABLED)]
+_KEYS = {tag: _Keys(tag) for tag in (_OF_RESOURCE, _OF_SPAN, _OF_EVENT, _OF_LINK)}
