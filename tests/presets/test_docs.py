@@ -36,10 +36,16 @@ def test_every_setting_is_described_with_its_default(vendor: Vendor) -> None:
         assert default == fields[key].get_default(call_default_factory=True), key
 
 
-def test_the_message_for_a_missing_key_is_the_real_one(vendor: Vendor, tmp_path: Path) -> None:
+def test_the_message_for_a_missing_key_is_the_real_one(
+    vendor: Vendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the page's own example, where the variable of the key is not set."""
     (shown,) = re.findall(r"```text\n(.*)\n```", _page(vendor.type))
+    example, *_ = re.findall(r"```yaml\n(.*?)```", _page(vendor.type), re.DOTALL)
     file = tmp_path / "workflow.yaml"
-    file.write_text(f"general:\n  telemetry:\n    tracing:\n      {vendor.type}:\n        _type: {vendor.type}\n")
+    file.write_text(example)
+    for variable in re.findall(r"\$\{(\w+)\}", example):
+        monkeypatch.delenv(variable, raising=False)
 
     with pytest.raises(ConfigurationError) as caught:
         load_workflow(file, entrypoint="optional")
