@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from nat.data_models.delivery import DeliveryConfig, RetryConfig
 from nat.data_models.errors import ConfigurationError
 from nat.observability import Telemetry
 from nat.plugins.opentelemetry.endpoints import grpc_endpoint, http_endpoint, shown_url
@@ -120,10 +121,12 @@ def test_a_password_in_what_is_no_url_is_not_shown() -> None:
         ("http://u:sesame@host:4317", "grpc", logging.WARNING, "gRPC has none; set headers instead"),
     ],
 )
-def test_what_is_said(given: str, protocol: Any, level: int, said: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_said(given: str, protocol: Any, level: int, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    """When it starts: then it is known which entry of the configuration it is of."""
     caplog.set_level(logging.INFO, "nat.observability")
 
-    OTLPSpanAdapterExporter(endpoint=given, protocol=protocol)
+    async with OTLPSpanAdapterExporter(endpoint=given, protocol=protocol).start():
+        pass
 
     [record] = [record for record in caplog.records if said in record.getMessage()]
     assert record.levelno == level
@@ -131,20 +134,35 @@ def test_what_is_said(given: str, protocol: Any, level: int, said: str, caplog: 
 
 
 @pytest.mark.parametrize(("given", "insecure"), [("https://localhost:4317", True), ("http://localhost:4317", False)])
-def test_insecure_against_the_scheme_is_remarked_on(
+async def test_insecure_against_the_scheme_is_remarked_on(
     given: str, insecure: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    OTLPSpanAdapterExporter(endpoint=given, protocol="grpc", insecure=insecure)
+    async with OTLPSpanAdapterExporter(endpoint=given, protocol="grpc", insecure=insecure).start():
+        pass
 
     scheme = given.partition(":")[0]
     assert f"insecure: {str(insecure).lower()} has no effect beside {scheme}://, which decides" in caplog.text
 
 
-def test_a_plain_endpoint_makes_no_noise(caplog: pytest.LogCaptureFixture) -> None:
-    OTLPSpanAdapterExporter(endpoint="http://localhost:4318/v1/traces")
-    OTLPSpanAdapterExporter(endpoint="http://localhost:4317", protocol="grpc")
+async def test_a_plain_endpoint_makes_no_noise(caplog: pytest.LogCaptureFixture) -> None:
+    async with OTLPSpanAdapterExporter(endpoint="http://localhost:4318/v1/traces").start():
+        async with OTLPSpanAdapterExporter(endpoint="http://localhost:4317", protocol="grpc").start():
+            pass
 
     assert caplog.records == []
+
+
+def test_what_is_said_names_the_entry_of_the_configuration(caplog: pytest.LogCaptureFixture) -> None:
+    """And not the class, which is the same for all."""
+    config = OtelCollectorConfig(endpoint="http://127.0.0.1:9/v1/metrics")
+    delivery = DeliveryConfig(retry=RetryConfig(max_retries=0))
+
+    with Telemetry({"prod": config}, delivery=delivery) as telemetry:
+        telemetry.flush(20.0)
+
+    assert [text for text in caplog.messages if "endpoint:" in text] == [
+        "prod: endpoint: the path is the one for metrics or logs; leave it out, or end it in /v1/traces"
+    ]
 
 
 def test_it_is_a_problem_of_the_configuration_with_its_place(tmp_path: Any) -> None:

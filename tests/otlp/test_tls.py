@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from nat.observability.delivery.errors import TransientExportError
+from nat.plugins.opentelemetry.otlp_span_adapter_exporter import OTLPSpanAdapterExporter
 from nat.plugins.opentelemetry.register import OtelCollectorConfig
 from nat.plugins.opentelemetry.transport import TlsFiles
 from nat.testing import FakeBackend
@@ -125,7 +126,8 @@ async def test_files_for_tls_beside_plain_text_are_remarked_on(
     trust: TlsFiles, caplog: pytest.LogCaptureFixture
 ) -> None:
     with FakeBackend() as backend:
-        await sent(backend.url, tls=trust)
+        async with OTLPSpanAdapterExporter(endpoint=backend.url, tls=trust).start():
+            pass
 
     assert "files for TLS have no effect" in caplog.text
 

@@ -83,7 +83,7 @@ def describe_settings(registration: Registration) -> list[str]:
         f"From {package}{version}.",
         "",
         *(["Settings:"] if config.model_fields else ["It has no settings of its own."]),
-        *_indented(line for setting in settings_of(config) for line in _lines(setting)),
+        *_indented(line for setting in with_nested(settings_of(config)) for line in _lines(setting)),
         *(_route_keys(config) if issubclass(config, TelemetryExporterBaseConfig) else ()),
         "",
         *(_exporter_keys() if registration.kind is EXPORTER else _processor_keys()),

@@ -110,13 +110,13 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         self._transport: Transport
         if protocol == "grpc":
             target = grpc_endpoint(endpoint, is_insecure=insecure)
-            self._say(target.notes, target.warnings, is_secure=target.is_secure, tls=tls)
+            self._remarks = _remarks(target.notes, target.warnings, is_secure=target.is_secure, tls=tls)
             from nat.plugins.opentelemetry.grpc_transport import GrpcTransport
 
             self._transport = GrpcTransport(target, source, compression=compression, tls=tls, proxy=proxy)
             return
         url = http_endpoint(endpoint, appends_path=append_path, is_insecure=insecure)
-        self._say(url.notes, url.warnings, is_secure=url.url.startswith("https:"), tls=tls)
+        self._remarks = _remarks(url.notes, url.warnings, is_secure=url.url.startswith("https:"), tls=tls)
         from nat.plugins.opentelemetry.http_transport import HttpTransport
 
         self._transport = HttpTransport(
@@ -184,13 +184,22 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         await self._transport.close()
         await super()._cleanup()
 
-    def _say(self, notes: tuple[str, ...], warnings: tuple[str, ...], *, is_secure: bool, tls: TlsFiles | None) -> None:
-        if tls is not None and not is_secure:
-            warnings = (*warnings, "files for TLS have no effect on a connection in plain text; use https://")
-        for note in notes:
-            _log.info("%s: endpoint: %s", self.name, note)
-        for warning in warnings:
-            _log.warning("%s: endpoint: %s", self.name, warning)
+    def _prepare(self) -> None:
+        super()._prepare()
+        lane, remarks = self._life.lane, self._remarks
+        self._remarks = ()
+        for level, remark in remarks:
+            _log.log(level, "%s: endpoint: %s", self.name if lane is None else lane.name, remark)
+
+
+def _remarks(
+    notes: tuple[str, ...], warnings: tuple[str, ...], *, is_secure: bool, tls: TlsFiles | None
+) -> tuple[tuple[int, str], ...]:
+    """What is to be said of an endpoint, once it is known whose it is: level and text."""
+    if tls is not None and not is_secure:
+        warnings = (*warnings, "files for TLS have no effect on a connection in plain text; use https://")
+    levels = [*(logging.INFO for _ in notes), *(logging.WARNING for _ in warnings)]
+    return tuple(zip(levels, (*notes, *warnings), strict=True))
 
 
 _SEEING_SPANS = {
