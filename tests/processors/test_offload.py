@@ -352,7 +352,7 @@ def test_a_url_of_fsspec_is_written_to(tmp_path: Path) -> None:
             chat(data_url(PNG))(telemetry)
 
     name = name_of(PNG, ".png")
-    assert references_of(memory.received.items[0])[0]["url"] == f"memory:///traces/blobs/{name}"
+    assert references_of(memory.received.items[0])[0]["url"] == f"memory://traces/blobs/{name}"
     assert fsspec.filesystem("memory").cat_file(f"/traces/blobs/{name}") == PNG
     assert files_in(tmp_path) == {f"objects/{name}": PNG}
     assert [span.attributes.get("nat.content.lost_parts") for span in local.received.items] == [None] * 6

@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["BlobStore", "DirectoryStore", "NoStore", "Reference", "UrlStore"]
+__all__ = ["BlobStore", "DirectoryStore", "NoStore", "Reference", "UrlStore", "without_user"]
 
 _FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
@@ -104,7 +105,7 @@ class UrlStore:
     Args:
         url: As `s3://bucket/traces`.
         options: What fsspec's file system takes.
-        base_url: What references begin with; `None`: the URL itself.
+        base_url: What references begin with; `None`: the URL itself, without user and password.
 
     Raises:
         ValueError: There is no such protocol.
@@ -116,7 +117,7 @@ class UrlStore:
 
         self._files, root = url_to_fs(url, **(options or {}))
         self._root = root.rstrip("/")
-        self._base_url = (base_url or self._files.unstrip_protocol(self._root)).rstrip("/")
+        self._base_url = (base_url or without_user(url)).rstrip("/")
         self._writes_as_a_whole = url.partition("://")[0] in _WRITE_AS_A_WHOLE
         self._known: set[str] = set()
 
@@ -151,6 +152,11 @@ class UrlStore:
             if self._files.exists(unfinished):
                 self._files.rm_file(unfinished)
             raise
+
+
+def without_user(url: str) -> str:
+    """A URL without the user and the password in it."""
+    return re.sub(r"(?<=://)[^/@]*@", "", url)
 
 
 def _name(digest: str, media_type: str) -> str:

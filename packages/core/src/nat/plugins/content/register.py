@@ -61,11 +61,12 @@ class OffloadConfig(BaseModel):
 
     def store(self) -> "BlobStore":
         """The store that it names."""
-        from nat.observability.processor.blob_store import DirectoryStore, NoStore, UrlStore
+        from nat.observability.processor.blob_store import DirectoryStore, NoStore, UrlStore, without_user
 
         if not self._writes:
             return NoStore(
-                self.base_url or (self.to if self._directory is None else self._directory.absolute().as_uri())
+                self.base_url
+                or (without_user(self.to) if self._directory is None else self._directory.absolute().as_uri())
             )
         if self._directory is None:
             return UrlStore(self.to, self.options, self.base_url)
