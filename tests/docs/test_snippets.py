@@ -43,6 +43,7 @@ _PAGES = list(markdown.pages())
 _ADVANCED = "examples/observability/advanced_exporter/README.md"
 _CLI = "docs/reference/cli.md"
 _FILE = "docs/reference/configuration.md"
+_PUBLISH = "docs/guide/publish-an-exporter.md"
 _THIRD_PARTY = "examples/third_party_exporter/README.md"
 _TREE = "docs/explain/architecture.md"
 _SHOWN_ELSEWHERE = {
@@ -54,6 +55,10 @@ _SHOWN_ELSEWHERE = {
     (_THIRD_PARTY, "$ pip install .\n"): "tests/wheels/test_examples.py::test_the_third_partys_readme_is_as_it_says",
     (_THIRD_PARTY, "-- what users"): "tests/wheels/test_examples.py::test_the_third_partys_readme_is_as_it_says",
     (_THIRD_PARTY, '$ pip install ".[test]"'): "tests/wheels/test_examples.py::test_the_third_partys_own_tests_pass",
+    (_PUBLISH, "$ "): "tests/wheels/test_publishing.py::test_an_exporter_is_published_as_the_guide_shows",
+    (_PUBLISH, "async def export_processed"): (
+        "tests/wheels/test_publishing.py::test_an_exporter_is_published_as_the_guide_shows"
+    ),
     (_CLI, "4642 agent.py"): "tests/cli/test_status.py::test_the_reference_shows_what_is_printed",
     (
         _FILE,

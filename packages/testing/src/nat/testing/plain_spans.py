@@ -14,13 +14,18 @@ _NO_REQUEST = Request(
 
 
 def plain_spans_of(document: Any, request: Request = _NO_REQUEST) -> Iterator[ReceivedSpan]:
-    """The spans in a document that is one, or a list of them, in the form of `span_to_dict`; what is none is passed over.
+    """The spans in a document, in the form of `span_to_dict`, wherever they stand in it; what is none is passed over.
 
     Without a request, they were read from a file.
     """
-    for item in document if isinstance(document, list) else [document]:
-        if isinstance(item, Mapping) and item.keys() >= _REQUIRED:
-            yield _received(item, request)
+    if isinstance(document, Mapping):
+        if document.keys() >= _REQUIRED:
+            yield _received(document, request)
+            return
+        document = list(document.values())
+    if isinstance(document, list):
+        for item in document:
+            yield from plain_spans_of(item, request)
 
 
 def _received(span: Mapping[str, Any], request: Request) -> ReceivedSpan:

@@ -1,7 +1,5 @@
 """What this exporter sends."""
 
-import json
-
 from nat.observability import Telemetry
 from nat.testing import FakeBackend, recorded_run, replay
 from pydantic import SecretStr
@@ -24,6 +22,6 @@ def test_the_key_is_a_bearer_token(nat_backend: FakeBackend) -> None:
     with Telemetry(config) as telemetry, telemetry.run("run", input="Why?"):
         pass
 
-    (request,) = nat_backend.requests
-    assert request.headers["authorization"] == "Bearer key-1"
-    assert json.loads(request.body)["attributes"]["input.value"] == "Why?"
+    (span,) = nat_backend.spans
+    assert span.request.headers["authorization"] == "Bearer key-1"
+    assert span.attributes["input.value"] == "Why?"
