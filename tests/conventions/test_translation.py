@@ -505,6 +505,15 @@ def test_evaluations_are_events() -> None:
     ]
 
 
+def test_evaluation_without_a_name_stays() -> None:
+    """The convention's event must have one."""
+    attributes = {"evaluations.0.evaluation.score": 1.0}
+    genai = genai_of("gen_ai")
+    assert genai is not None
+
+    assert genai.say(attributes) == (attributes, [])
+
+
 # -- whatever there is -------------------------------------------------------------------------------------------------
 
 _KEYS = some.one_of(

@@ -62,6 +62,22 @@ class Said(NamedTuple):
     evaluations: list[_Attributes]
 
 
+class _Parts(NamedTuple):
+    """A span on its way.
+
+    Attributes:
+        attributes: As they are; never changed.
+        found: What `gen_ai` has a name for.
+        rest: What stays under the name that it has.
+        lists: The items of flattened lists by number, each as its fields.
+    """
+
+    attributes: Mapping[str, Any]
+    found: _Attributes
+    rest: _Attributes
+    lists: dict[str, _Items]
+
+
 class _Plan(NamedTuple):
     """What becomes of the attributes of spans of one kind.
 
@@ -119,31 +135,24 @@ class GenAi:
         """The same attributes in the convention; the given ones are not changed."""
         kind = _kind_of(attributes)
         plan = self._plans.get(kind) or self._other
-        found: _Attributes = {}
-        rest: _Attributes = {}
-        lists: dict[str, _Items] = {}
-        if plan.operation is not None:
-            found[OPERATION_NAME] = plan.operation
-        later = _sort(attributes, plan, found, rest, lists)
-        for key, value in later:
-            _put_second(plan.second[key], key, value, found, rest)
-        evaluations = self._put_lists(lists, found, rest, attributes) if lists else []
+        found: _Attributes = {} if plan.operation is None else {OPERATION_NAME: plan.operation}
+        parts = _Parts(attributes, found, {}, {})
+        _sort(parts, plan)
+        evaluations = self._put_lists(parts) if parts.lists else []
         if kind in _TALKING:
-            self._put_talk(kind, plan, found, rest, lists, attributes)
+            self._put_talk(parts, kind, plan)
         if self._keeps_openinference:
             return Said({**found, **attributes}, evaluations)
-        _tidy(found, rest, attributes)
-        return Said({**found, **rest}, evaluations)
+        _tidy(parts)
+        return Said({**found, **parts.rest}, evaluations)
 
-    def _put_lists(
-        self, lists: dict[str, _Items], found: _Attributes, rest: _Attributes, attributes: Mapping[str, Any]
-    ) -> list[_Attributes]:
+    def _put_lists(self, parts: _Parts) -> list[_Attributes]:
         """Messages, tools and documents, each list as one JSON text; gives the evaluations."""
-        name_of = self._names
+        found, rest, lists, name_of = parts.found, parts.rest, parts.lists, self._names
         if _INPUT in lists:
             found[name_of[_INPUT]] = json_text([message(fields) for fields in _in_order(lists[_INPUT])])
         if _OUTPUT in lists:
-            ending = self._ending(attributes)
+            ending = self._ending(parts)
             found[name_of[_OUTPUT]] = json_text([{**message(fields), **ending} for fields in _in_order(lists[_OUTPUT])])
         if _TOOLS in lists:
             schemas = (fields.get("json_schema") for fields in _in_order(lists[_TOOLS]))
@@ -151,54 +160,53 @@ class GenAi:
         if _DOCUMENTS in lists:
             documents = [document(fields) for fields in _in_order(lists[_DOCUMENTS])]
             if None in documents:
-                rest.update({key: value for key, value in attributes.items() if key.startswith(f"{_DOCUMENTS}.")})
+                _put_back(parts, f"{_DOCUMENTS}.")
             else:
                 found[name_of[_DOCUMENTS]] = json_text(documents)
-                _drop(rest, names.OUTPUT_VALUE)
-        items = lists.get(_EVALUATIONS, {})
-        return [self._evaluation(number, fields, rest) for number, fields in sorted(items.items())]
+                rest.pop(names.OUTPUT_VALUE, None)
+        if _EVALUATIONS not in lists:
+            return []
+        said = [self._evaluation(parts, number) for number in sorted(lists[_EVALUATIONS])]
+        return [one for one in said if one]
 
-    def _ending(self, attributes: Mapping[str, Any]) -> dict[str, str]:
+    def _ending(self, parts: _Parts) -> dict[str, str]:
         """What ends a message that a model answers: 1.41 demands a reason of each, so one that is not known is empty."""
         if not self._table.messages_say_why_they_end:
             return {}
-        reason = attributes.get(names.LLM_FINISH_REASON)
+        reason = parts.attributes.get(names.LLM_FINISH_REASON)
         return {"finish_reason": reason if type(reason) is str else ""}
 
-    def _evaluation(self, number: int, fields: _Attributes, rest: _Attributes) -> _Attributes:
-        """The attributes of an evaluation's event; those of its fields that have no name there stay on the span."""
+    def _evaluation(self, parts: _Parts, number: int) -> _Attributes:
+        """The attributes of an evaluation's event; fields without a name there stay on the span, as all do without a name."""
+        prefix, known = f"{_EVALUATIONS}.{number}.", self._table.evaluation
+        fields = parts.lists[_EVALUATIONS][number]
+        if type(fields.get(names.EVALUATION_NAME)) is not str:
+            _put_back(parts, prefix)
+            return {}
         said: _Attributes = {}
         for field, value in fields.items():
-            name, form = self._table.evaluation.get(field, (None, Form.STRING))
-            converted = None if name is None else _CONVERSIONS[form](value)
-            if name is None or converted is None:
-                rest[f"{_EVALUATIONS}.{number}.{field}"] = value
+            name, form = known.get(field, ("", Form.STRING))
+            converted = _CONVERSIONS[form](value) if name else None
+            if converted is None:
+                parts.rest[prefix + field] = value
             else:
                 said[name] = converted
         return said
 
-    def _put_talk(
-        self,
-        kind: str,
-        plan: _Plan,
-        found: _Attributes,
-        rest: _Attributes,
-        lists: dict[str, _Items],
-        attributes: Mapping[str, Any],
-    ) -> None:
+    def _put_talk(self, parts: _Parts, kind: str, plan: _Plan) -> None:
         """What went in and came out as messages, where it is a text and there are none.
 
         Of a model call that has messages, what a whole request or response says beside them.
         """
+        found, rest = parts.found, parts.rest
         for key, messages, role in _SPEAKERS:
-            if messages in lists:
+            if messages in parts.lists:
                 if kind == SpanKind.LLM:
                     _put_whole(rest.pop(key, None), plan.whole[key], found)
             elif rest.get(_MIME_TYPES[key]) == names.TEXT and isinstance(rest.get(key), str):
-                ending = self._ending(attributes) if messages == _OUTPUT else {}
-                said = {"role": role, "parts": [{"type": "text", "content": rest[key]}], **ending}
+                ending = self._ending(parts) if messages == _OUTPUT else {}
+                said = {"role": role, "parts": [{"type": "text", "content": rest.pop(key)}], **ending}
                 found[self._names[messages]] = json_text([said])
-                _drop(rest, key)
 
 
 def genai_facts(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -326,13 +334,12 @@ def _kind_of(attributes: Mapping[str, Any]) -> str:
     return str(kind)
 
 
-def _sort(
-    attributes: Mapping[str, Any], plan: _Plan, found: _Attributes, rest: _Attributes, lists: dict[str, _Items]
-) -> list[tuple[str, Any]]:
-    """Give each attribute its name, put those of lists together; gives those for which others come first."""
+def _sort(parts: _Parts, plan: _Plan) -> None:
+    """Give each attribute its name, and put those of lists together."""
+    _, found, rest, lists = parts
     rules = plan.rules
     later: list[tuple[str, Any]] = []
-    for key, value in attributes.items():
+    for key, value in parts.attributes.items():
         rule = rules.get(key) or _learn(rules, key)
         action = rule[0]
         if action == _KEEP:
@@ -359,7 +366,8 @@ def _sort(
             found.update(said)
             if left is not None:
                 rest[key] = left
-    return later
+    for key, value in later:
+        _put_second(parts, plan.second[key], key, value)
 
 
 def _learn(rules: dict[str, tuple[int, Any, Any]], key: str) -> tuple[int, Any, Any]:
@@ -370,11 +378,16 @@ def _learn(rules: dict[str, tuple[int, Any, Any]], key: str) -> tuple[int, Any, 
     return rule
 
 
-def _put_second(rule: tuple[str, _Convert], key: str, value: Any, found: _Attributes, rest: _Attributes) -> None:
+def _put_second(parts: _Parts, rule: tuple[str, _Convert], key: str, value: Any) -> None:
     name, convert = rule
     converted = convert(value)
-    if converted is None or found.setdefault(name, converted) != converted or key.startswith("nat."):
-        rest[key] = value
+    if converted is None or parts.found.setdefault(name, converted) != converted or key.startswith("nat."):
+        parts.rest[key] = value
+
+
+def _put_back(parts: _Parts, prefix: str) -> None:
+    """Leave the items of a list where they were."""
+    parts.rest.update({key: value for key, value in parts.attributes.items() if key.startswith(prefix)})
 
 
 def _opening(rules: Mapping[str, tuple[str, _Convert]]) -> Callable[[Any], tuple[_Attributes, Any]]:
@@ -413,8 +426,9 @@ def _put_whole(text: Any, rules: Mapping[str, tuple[str, _Convert]], found: _Att
                 found[name] = converted
 
 
-def _tidy(found: _Attributes, rest: _Attributes, attributes: Mapping[str, Any]) -> None:
+def _tidy(parts: _Parts) -> None:
     """Take out of the rest what is said elsewhere."""
+    attributes, found, rest, _ = parts
     if OPERATION_NAME in found:
         rest.pop(names.SPAN_KIND, None)
     for value_key, mime_type_key in _MIME_TYPES.items():
@@ -428,10 +442,6 @@ def _tidy(found: _Attributes, rest: _Attributes, attributes: Mapping[str, Any]) 
 def _sum(*counts: Any) -> int | None:
     known = [count for count in counts if type(count) is int]
     return sum(known) if known else None
-
-
-def _drop(rest: _Attributes, key: str) -> None:
-    rest.pop(key, None)
 
 
 def _in_order(items: _Items) -> Iterable[_Attributes]:

@@ -13,6 +13,7 @@ import orjson
 
 from nat.observability.snapshot import encode
 from nat.observability.spans import conventions as names
+from nat.observability.spans.genai_contents import json_value
 
 __all__ = ["Contents", "contents_of", "json_object", "json_text", "json_value", "taken_list"]
 
@@ -105,16 +106,6 @@ def _taken_apart(
         [json_value(item.get("json_schema")) for item in _items(trees.get("tools"), "tool")],
         [_document(item) for item in _items(trees.get("documents"), "document")],
     )
-
-
-def json_value(text: Any) -> Any:
-    """What JSON text says; anything else as it is."""
-    if not isinstance(text, str):
-        return text
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
 
 
 def json_object(text: Any) -> dict[str, Any]:
