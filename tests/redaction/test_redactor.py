@@ -231,6 +231,17 @@ def test_a_span_is_redacted_everywhere_and_its_ids_stay() -> None:
     assert span.attributes["a"] == KEY
 
 
+def test_times_are_no_numbers_that_are_looked_for() -> None:
+    """A pattern of one's own that is for digits leaves an event its time."""
+    event = SpanEvent(name="call 4711", timestamp=1_795_703_263_133_642_323, attributes={"n": "4711", "at": 4711})
+    span = Span(name="s", context=SpanContext(trace_id=1, span_id=1), events=[event])
+
+    (redacted,) = Redactor(Rules(profile="none", patterns=(("number", r"\d{4}"),))).span(span).events
+
+    assert redacted.timestamp == event.timestamp
+    assert (redacted.name, redacted.attributes["n"]) == ("call [REDACTED:number]", "[REDACTED:number]")
+
+
 def test_a_clean_item_is_passed_on_itself() -> None:
     """So that copies, descriptions and encodings can be shared."""
     span = Span(name="call", context=SpanContext(trace_id=1, span_id=2), attributes={"input.value": "hello"})

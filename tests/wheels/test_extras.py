@@ -21,6 +21,7 @@ _ALL = _REGISTERED - {"opentelemetry", *PROCESSOR.own} | {"otelcollector"}
     [
         ("opentelemetry", _OPENTELEMETRY),
         ("all", _ALL),
+        ("fsspec", _BASE),
         ("ragaai", {*_BASE, "otelcollector", "catalyst"}),
         *(
             (vendor, {*_BASE, "otelcollector", vendor})

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from nat.data_models.intermediate_step import IntermediateStep, IntermediateStepPayload
-from nat.data_models.span import Span, SpanContext
+from nat.data_models.span import Span, SpanContext, SpanEvent
 from nat.observability.redaction.checks import random_looking
 from nat.observability.redaction.detectors import (
     DETECTORS,
@@ -104,6 +104,8 @@ class Redactor:
             return self.step(value)
         if isinstance(value, SpanContext):
             return value
+        if isinstance(value, SpanEvent):
+            return self._event(value, depth)
         if isinstance(value, BaseModel):
             return self._model(value, depth)
         return self._other(value, depth)
@@ -283,6 +285,13 @@ class Redactor:
             if new is not item:
                 changes[name] = None if new is REMOVED else new
         return value.model_copy(update=changes) if changes else value
+
+    def _event(self, event: SpanEvent, depth: int) -> SpanEvent:
+        """An event: its time is no number that is looked for."""
+        name, attributes = self.text(event.name), self.mapping(event.attributes, depth)
+        if name == event.name and attributes is event.attributes:
+            return event
+        return event.model_copy(update={"name": name, "attributes": attributes})
 
     def _other(self, value: Any, depth: int) -> Any:
         if isinstance(value, bytes | bytearray):
