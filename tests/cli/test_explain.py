@@ -21,11 +21,12 @@ from nat.data_models.span import Span
 from nat.observability import Telemetry, exporter_entry, step
 from nat.observability.exporter.base_exporter import LaneView
 from nat.observability.registry import OWN_TYPES, default_registry
-from nat.plugins.file.reader import read_spans, read_steps
+from nat.plugins.file.reader import read_runs, read_spans, read_steps
 from nat.plugins.file.register import FileConfig
 from nat.runtime.loader import load_workflow
 from nat.testing import FakeBackend, recorded_run, replay
 from tests.contract.keys import Subject, own_registrations, without_variables
+from tests.support.canaries import SECRETS, canaries, found_in, plant
 
 CANARY = "ghp_" + "a1B2c3D4e5" * 4  # of the form that GitHub's tokens have
 API_KEY = "sesame-open-4711"
@@ -621,6 +622,53 @@ def test_secrets_are_never_shown(write: Callable[[str, str], Path], recorded: Pa
         assert CANARY not in result.output
         assert API_KEY not in result.output
         assert "seen" in result.output
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_no_secret_is_shown_wherever_it_was_put(
+    write: Callable[[str, str], Path], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Hundreds of them, in names, ids, keys, metadata, messages, errors; exporters that redact, and some that do not."""
+    planted = canaries(SECRETS, 4)
+    configs = {
+        form: FileConfig.model_validate({"output_path": str(tmp_path / name), "format": form})
+        for form, name in _FORMATS.items()
+    }
+    with Telemetry(configs, redact="none") as telemetry:
+        plant(telemetry, planted)
+    write("others.py", OTHERS)
+    write(
+        "w.yaml",
+        """\
+        plugins: [others]
+        general:
+          telemetry:
+            tracing:
+              bare: {_type: phoenix, redact: none, content: truncate:2000, processors: [{_type: odd, how: in place}]}
+              renamed: {_type: otelcollector, redact: none, conventions: gen_ai}
+              redacted: {_type: otelcollector, redact: pii, when: {kind: llm}}
+              steps: {_type: console, redact: none, content: none}
+        """,
+    )
+    shown = []
+
+    for form in ("spans.jsonl", "steps.jsonl", "otlp.jsonl"):
+        shown.append(nat_explain(tmp_path / form, "--run_id", "").output)
+        recorded_ids = (
+            list(read_runs(tmp_path / form)) if form == "steps.jsonl" else ids_of(read_spans(tmp_path / form))
+        )
+        for run_id in recorded_ids[:3]:
+            result = nat_explain(tmp_path / form, "--run_id", run_id, *options)
+            assert result.exit_code == 0, result.output
+            shown.append(result.output)
+
+    assert len("".join(shown)) > 50_000
+    assert found_in("".join(shown).encode(), planted) == []
+
+
+def ids_of(spans: Iterable[Span]) -> list[str]:
+    """Their traces."""
+    return list(dict.fromkeys(f"{span.context.trace_id:032x}" for span in spans if span.context is not None))
 
 
 def test_what_a_processor_takes_out_is_not_shown(write: Callable[[str, str], Path], recorded: Path) -> None:

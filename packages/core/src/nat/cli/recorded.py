@@ -73,10 +73,8 @@ def read_run(file: Path, run_id: str | None, metadata: Mapping[str, str]) -> Rec
         if first.kind == "step":
             return _run_of_steps(reader.read_runs(file), file, run_id, metadata)
         return _run_of_spans(lambda: reader.read_spans(file), file, run_id, metadata)
-    except FileNotFoundError as error:
-        raise CommandFailed(f"{error}; {_EXPECTED}.", EXIT_USAGE) from None
     except (OSError, reader.CorruptLineError) as error:
-        raise CommandFailed(f"{error}; {_EXPECTED}.", EXIT_USAGE) from None
+        raise CommandFailed(f"{_without_secrets(str(error))}; {_EXPECTED}.", EXIT_USAGE) from None
 
 
 def _run_of_spans(
@@ -129,10 +127,17 @@ def _chosen(labels: Mapping[str, str], file: Path, run_id: str | None) -> str:
     fitting = [key for key in labels if key.startswith(run_id.lower())]
     if len(fitting) == 1:
         return fitting[0]
-    listed = [f"{key} {label}" for key, label in list(labels.items())[-_SHOWN_RUNS:]]
+    listed = [_without_secrets(f"{key} {label}") for key, label in list(labels.items())[-_SHOWN_RUNS:]]
     some = f"the last {_SHOWN_RUNS} of {len(labels)} runs" if len(labels) > _SHOWN_RUNS else "its runs"
     problem = "several runs begin so" if fitting else "no run of that id"
     raise CommandFailed(f"{file}: --run_id {run_id}: {problem}; {some}: {', '.join(listed)}.", EXIT_USAGE)
+
+
+def _without_secrets(text: str) -> str:
+    from nat.observability.redaction.redactor import Redactor
+    from nat.observability.redaction.rules import Rules
+
+    return Redactor(Rules()).text(text)
 
 
 class _Runs:

@@ -179,7 +179,7 @@ class _Report:
         recorded = self._recorded
         called = f" {self._name!r}" if self._name else ""
         count = len(recorded.steps if recorded.form == "steps" else recorded.spans)
-        click.echo(f"Run {recorded.id}{called} of {self._file}: {count:,} {recorded.form}.")
+        click.echo(f"Run {self._hide(recorded.id)}{called} of {self._file}: {count:,} {recorded.form}.")
         if recorded.other_count:
             click.echo(f"Other runs in it: {recorded.other_count:,}; --run_id chooses.")
         if recorded.form == "steps":
@@ -217,7 +217,7 @@ class _Report:
                 self._print_fate(stage, fate)
 
     def _print_fate(self, stage: "Stage", fate: "Fate") -> None:
-        label = f"{self._label(fate)} {_id_of(fate.item)}"
+        label = f"{self._label(fate)} {self._hide(_id_of(fate.item))}"
         if fate.outcome == "dropped":
             click.secho(f"    - {label}: {self._hide(fate.reason)}", fg="red")
             return
@@ -241,7 +241,7 @@ class _Report:
         recorded = self._recorded
         return {
             "run": {
-                "id": recorded.id,
+                "id": self._hide(recorded.id),
                 "name": self._name,
                 "form": recorded.form,
                 "count": len(recorded.steps if recorded.form == "steps" else recorded.spans),
@@ -284,7 +284,7 @@ class _Report:
 
         return {
             "item": self._label(fate),
-            "id": _id_of(fate.item),
+            "id": self._hide(_id_of(fate.item)),
             "outcome": fate.outcome,
             "reason": self._hide(fate.reason) or None,
             "changes": [changed(change) for change in fate.changes],
