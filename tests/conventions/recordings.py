@@ -9,7 +9,7 @@ from nat.data_models.conventions import Conventions
 from nat.observability import Telemetry
 from nat.observability.registry import exporter_entry
 from nat.plugins.opentelemetry.register import OtelCollectorConfig
-from nat.testing import FakeBackend, ReceivedSpan, recorded_run, replay
+from nat.testing import FakeBackend, ReceivedSpan, facts_of, recorded_run, replay
 
 __all__ = ["CONVENTIONS", "RUNS", "golden_file", "said_by", "sent", "text_of"]
 
@@ -44,7 +44,8 @@ def sent(run_id: str, conventions: Conventions) -> list[ReceivedSpan]:
         entry = exporter_entry(OtelCollectorConfig(endpoint=backend.url), conventions=conventions)
         with Telemetry(entry) as telemetry:
             replay(recorded_run(run_id), telemetry)
-        return sorted(backend.spans, key=lambda span: span.start_ns)
+        spans = {span.name: span for span in backend.spans}
+    return [spans[span.name] for span in facts_of(recorded_run(run_id)).spans]
 
 
 def said_by(spans: list[ReceivedSpan]) -> list[dict[str, Any]]:

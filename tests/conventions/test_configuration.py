@@ -49,7 +49,7 @@ def _sent(name: str, conventions: Conventions | None, run_id: str = "tool_call")
     with stand_in() as backend:
         with Telemetry(exporter_entry(config(backend.base_url), conventions=conventions)) as telemetry:
             replay(recorded_run(run_id), telemetry)
-            telemetry.flush()
+            telemetry.flush(60.0)
             [status] = telemetry.status().exporters.values()
         assert (status.delivered, status.rejected) == (len(backend.spans), 0)
         return {span.name: span for span in backend.spans}
