@@ -97,3 +97,12 @@ class TestSampleOfEverything(TestSample):
 
     def settings(self) -> dict[str, Any]:
         return {"ratio": 1.0}
+
+
+class TestRoute(ProcessorConformance):
+    """One tenant's runs apart, and all others as the entry says."""
+
+    processor_type = "route"
+
+    def settings(self) -> dict[str, Any]:
+        return {"by": "tenant", "routes": {"acme": {"project": "acme"}}, "otherwise": "send"}

@@ -21,6 +21,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -58,6 +60,7 @@ __all__ = ["ExporterConformance"]
 
 _ENTRY = "tested"
 _CANARY = "canary-4f1e8a2b9c"
+_SECRET = f"sk-ant-api03-{'Zr8' * 31}AA"  # nobody's, in the form of a vendor's
 _FLUSH_S = 20.0
 _FAILING_S = 5.0
 _FREE_S = 5.0  # for an event loop to show that it is not blocked
@@ -778,6 +781,40 @@ class ExporterConformance:
 
     # -- content ---------------------------------------------------------------------------------------------------------
 
+    def test_a_secret_in_content_does_not_leave(self) -> None:
+        """What is redacted by default is redacted: the exporter takes contents from nowhere else."""
+        with self._telemetry() as telemetry:
+            with suppress(ValueError), telemetry.run("run", input=_SECRET, metadata={"note": _SECRET}) as run:
+                with step("call", kind="llm", input=[{"role": "user", "content": f"use {_SECRET}"}]) as call:
+                    call.output = {"role": "assistant", "content": _SECRET}
+                    call.set_attribute("of.its.own", _SECRET)
+                run.output = _SECRET
+                raise ValueError(f"refused: {_SECRET}")
+            status = _flushed(telemetry)
+
+        _assert_all_delivered(status, "a run that holds a secret")
+        assert _SECRET.encode() not in self.written(), (
+            "a key that an agent was given has left the exporter, though it is redacted by default; "
+            "send what export_processed is given, and nothing from elsewhere"
+        )
+
+    def test_odd_objects_take_nothing_along(self) -> None:
+        """Values that no JSON has, in attributes, metadata and names: everything is delivered, and what comes after, too."""
+        with self._telemetry() as telemetry:
+            for number, value in enumerate(_odd_objects()):
+                with telemetry.run(f"odd {number}", metadata={"value": value}):
+                    with step(f"with {value!s:.20}", kind="tool", input=value) as odd:
+                        odd.set_attribute("value", value)
+                        odd.output = [value]
+            plain = self._replay(telemetry, "tool_call")
+            status = _flushed(telemetry)
+
+        _assert_all_delivered(status, "values that no JSON has")
+        if self.can_be_read:
+            by_trace = self._by_trace()
+            assert plain[0] in by_trace, "a run after one with odd values has not arrived"
+            assert len(by_trace) == len(_odd_objects()) + 1, "runs with odd values have not arrived"
+
     def test_what_a_processor_removes_does_not_leave(self) -> None:
         """A processor that redacts sees everything before it is sent."""
         self._needs(self._has_processors(), "it has no processors")
@@ -1048,6 +1085,37 @@ def _wait_until(is_true: Callable[[], bool], timeout_s: float) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not is_true() and time.monotonic() < deadline_s:
         time.sleep(0.01)
+
+
+class _Unprintable:
+    """Refuses to say what it is."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+    __str__ = object.__repr__
+
+
+def _odd_objects() -> list[Any]:
+    """Values that no JSON has, or that take care."""
+    circle: list[Any] = [1]
+    circle.append(circle)
+    return [
+        float("nan"),
+        float("-inf"),
+        2**200,
+        b"\xff\x00bytes",
+        {1, "set"},
+        {("key", 1): "tuple", None: "none", 2.5: "float"},
+        datetime(1, 1, 1, tzinfo=UTC),
+        Decimal("1e400"),
+        "\ud800 alone",
+        "nul \x00 and \x1b[31m",
+        circle,
+        _Unprintable(),
+        _Unprintable,
+        "",
+    ]
 
 
 def _varied_runs(count: int) -> list[RecordedRun]:

@@ -3,9 +3,12 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import Field
 
 from nat.data_models.intermediate_step import IntermediateStep
 from nat.data_models.span import Span
@@ -31,9 +34,17 @@ _FLUSH_S = 20.0
 class InMemoryConfig(TelemetryExporterBaseConfig, name="in_memory"):
     """Keeps spans in memory, for tests."""
 
+    route_keys: ClassVar[frozenset[str]] = frozenset({"project"})
+
+    project: str = Field(default="", description="Whose they are; nothing is made of it.")
+
 
 class InMemoryStepConfig(TelemetryExporterBaseConfig, name="in_memory_steps"):
     """Keeps steps in memory, for tests."""
+
+    route_keys: ClassVar[frozenset[str]] = frozenset({"project"})
+
+    project: str = Field(default="", description="Whose they are; nothing is made of it.")
 
 
 class InMemoryExporter(SpanExporter[Span, Span]):
@@ -96,11 +107,11 @@ async def in_memory_steps(config: InMemoryStepConfig, builder: "Builder") -> Asy
 
 
 def entry_of(exporter: BaseExporter, name: str, **settings: Any) -> ExporterEntry:
-    """An exporter that exists already, for `Telemetry`."""
+    """An exporter that exists already, for `Telemetry`, which uses copies of it that share what it holds."""
     entry = exporter_entry(InMemoryConfig(), name=name, **settings)
 
     def build(config: Any, builder: Any = None) -> Any:
-        return nullcontext(exporter)
+        return nullcontext(copy(exporter))
 
     return replace(entry, registration=replace(entry.registration, build=build))  # type: ignore[arg-type]
 

@@ -20,6 +20,7 @@ SUBJECTS: Mapping[str, Sequence[str]] = {
         "test_it_works_from_a_workflow_file",
         "test_it_delivers_all_recorded_runs",
         "test_closing_delivers_what_waits",
+        "test_odd_objects_take_nothing_along",
         "test_what_a_step_holds_arrives",
         "test_when_and_how_a_step_ended_arrives",
         "test_every_item_meets_its_fate",
@@ -65,6 +66,7 @@ SUBJECTS: Mapping[str, Sequence[str]] = {
     "secrets": (
         "test_its_key_is_shown_nowhere",
         "test_a_wrong_setting_is_told_without_the_key",
+        "test_a_secret_in_content_does_not_leave",
         "test_what_a_processor_removes_does_not_leave",
         "test_a_failing_processor_lets_nothing_out",
         "test_what_it_removes_does_not_pass",
