@@ -4,7 +4,7 @@ The run has 13 spans: a workflow, four functions, each with a model call (1 KB i
 spans are redacted as a lane does it, each for the first time; the profiles take turns, and each figure is the median of all
 rounds.
 
-    uv run benchmarks/redaction.py
+    PYTHONPATH=. uv run benchmarks/redaction.py
 """
 
 import argparse

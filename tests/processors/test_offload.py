@@ -109,6 +109,7 @@ def test_an_image_is_stored_once_and_both_copies_name_it(tmp_path: Path) -> None
         ({"type": "text", "text": json.dumps({"deep": [{"url": data_url(PNG)}]}).replace("/", "\\/")}, PNG, ".png"),
         ({"type": "image_url", "image_url": {"url": "data:image/svg+xml,%3Csvg%2F%3E"}}, b"<svg/>", ".svg"),
         ({"type": "bytes", "value": PNG}, PNG, ".png"),
+        ({"base64": b64(PNG), "mime_type": "image/png", "small": {"url": data_url(PNG)}}, PNG, ".png"),
         ({"type": "url-safe", "b64_json": base64.urlsafe_b64encode(PNG).decode().rstrip("=")}, PNG, ".png"),
     ],
 )

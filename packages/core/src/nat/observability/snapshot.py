@@ -45,7 +45,7 @@ import orjson
 
 from nat.data_models.span_names import MimeTypes
 
-__all__ = ["Snapshot", "clean", "encode", "encode_line", "plain", "restore", "snapshot", "text"]
+__all__ = ["Snapshot", "clean", "encode", "encode_line", "parsed", "plain", "restore", "snapshot", "text"]
 
 _MAX_DEPTH = 250  # orjson writes 254 levels and reads 1,024
 _MAX_REPR_CHARS = 8_192
@@ -92,6 +92,14 @@ def snapshot(value: Any) -> Snapshot:
 def restore(captured: Snapshot) -> Any:
     """A Python value of a snapshot's content; lists and mappings are new ones at each call."""
     return orjson.loads(captured) if type(captured) is bytes else captured
+
+
+def parsed(written: str) -> Any:
+    """What a JSON text says; `None` if it is none. Never raises."""
+    try:
+        return orjson.loads(written)
+    except ValueError:
+        return None
 
 
 def text(captured: Snapshot) -> tuple[str, MimeTypes]:

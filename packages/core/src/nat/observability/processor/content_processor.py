@@ -11,7 +11,7 @@ from nat.observability.processor.cutting import cut_value
 from nat.observability.processor.looking_processor import LookingProcessor
 from nat.observability.processor.offload import Offload, OffloadedParts
 from nat.observability.processor.step_metadata import metadata_of, with_contents
-from nat.observability.snapshot import encode, restore, snapshot, text
+from nat.observability.snapshot import encode, parsed, snapshot, text
 from nat.observability.spans import conventions as names
 from nat.observability.spans.content import Part, is_content_field, part_of, part_of_event
 
@@ -152,7 +152,9 @@ def _changed_span(span: Span, change: _Change) -> Span:
             attributes[key] = new
     for key, mime_type_key in _MIME_TYPES.items():
         value = attributes.get(key)
-        if value is not given.get(key) and attributes.get(mime_type_key) == names.JSON and not _is_json(value):
+        if type(value) is not str or value is given.get(key):
+            continue
+        if attributes.get(mime_type_key) == names.JSON and parsed(value) is None:
             attributes[mime_type_key] = names.TEXT
     changes: dict[str, Any] = {"attributes": attributes}
     if span.events:
@@ -169,8 +171,8 @@ def _changed_span(span: Span, change: _Change) -> Span:
 
 def _metadata(value: Any, change: _Change) -> Any:
     """What stands in place of the attribute `metadata`."""
-    fields = _object(value) if type(value) is str else None
-    if fields is None:
+    fields = parsed(value) if type(value) is str else None
+    if type(fields) is not dict:
         return change.any_value(names.METADATA, value)
     changed = change.fields(fields)
     return value if changed is fields else encode(changed).decode() if changed else _REMOVED
@@ -203,24 +205,6 @@ def _each(fields: dict[str, Any], change: Callable[[str, Any], Any]) -> dict[str
     if all(new is fields[key] for key, new in changed.items()):
         return fields
     return {key: value for key, value in changed.items() if value is not _REMOVED}
-
-
-def _object(value: str) -> dict[str, Any] | None:
-    try:
-        fields = restore(value.encode("utf-8", "replace"))
-    except ValueError:
-        return None
-    return fields if type(fields) is dict else None
-
-
-def _is_json(value: Any) -> bool:
-    if type(value) is not str:
-        return True  # it was no text before
-    try:
-        restore(value.encode("utf-8", "replace"))
-    except ValueError:
-        return False
-    return True
 
 
 def _length(value: Any) -> int:

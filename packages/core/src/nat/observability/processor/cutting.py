@@ -3,9 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Any
 
-import orjson
-
-from nat.observability.snapshot import encode
+from nat.observability.snapshot import encode, parsed
 
 __all__ = ["cut_text", "cut_value"]
 
@@ -22,7 +20,7 @@ def cut_text(text: str, limit: int, kept: Collection[str] = ()) -> str:
     if len(text) <= limit or text in kept:
         return text
     if text[0] in "{[":
-        fitted = _fitted(_parsed(text), limit, kept)
+        fitted = _fitted(parsed(text), limit, kept)
         if fitted is not None:
             return encode(fitted).decode()
     return _cut(text, limit)
@@ -60,13 +58,6 @@ def _fitted(value: Any, limit: int, kept: Collection[str]) -> Any:
     except RecursionError:
         pass
     return None
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        return None
 
 
 def _texts(value: Any) -> Iterator[str]:

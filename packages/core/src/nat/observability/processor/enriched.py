@@ -10,7 +10,7 @@ from nat.data_models.span import Span, SpanStatusCode
 from nat.data_models.step_types import ROOT_PARENT_ID, IntermediateStepCategory, IntermediateStepState
 from nat.observability.events import Run, Usage, span_id_of
 from nat.observability.processor.step_metadata import metadata_of, with_contents
-from nat.observability.snapshot import restore
+from nat.observability.snapshot import parsed
 from nat.observability.spans import conventions as names
 from nat.observability.step_models import captured_usage
 
@@ -93,10 +93,7 @@ class SpanEnriched(Enriched):
     def metadata(self) -> Mapping[str, Any]:
         """What its attribute `metadata` says."""
         text = self.get(names.METADATA)
-        try:
-            value = restore(text.encode()) if type(text) is str else None
-        except ValueError:
-            value = None
+        value = parsed(text) if type(text) is str else None
         return value if type(value) is dict else {}
 
     @property

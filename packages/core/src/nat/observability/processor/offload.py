@@ -7,11 +7,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-import orjson
-
 from nat.observability.noise import Noise, raised
 from nat.observability.processor.blob_store import BlobStore, Reference
-from nat.observability.snapshot import clean, encode
+from nat.observability.snapshot import clean, encode, parsed
 
 __all__ = ["Offload", "OffloadedParts"]
 
@@ -143,7 +141,7 @@ class OffloadedParts:
         if shown[:1] in ("{", "[") and (self._is_long(shown) or any(hint in shown for hint in _HINTS)):
             shown = self._json(at, shown)
         if self._is_long(shown):
-            is_json = shown[:1] in ("{", "[") and _parsed(shown) is not None
+            is_json = shown[:1] in ("{", "[") and parsed(shown) is not None
             url = self._stored(at, clean(shown).encode(), _JSON if is_json else _TEXT)
             shown = shown if self._keeps_texts else url
         return shown
@@ -165,7 +163,7 @@ class OffloadedParts:
 
     def _json(self, at: str, text: str) -> str:
         try:
-            value = _parsed(text)
+            value = parsed(text)
             new = self._leaves(at, value)
         except RecursionError:
             return text
@@ -183,9 +181,9 @@ class OffloadedParts:
 
     def _mapping(self, at: str, value: dict[Any, Any]) -> dict[Any, Any]:
         key, data, media_type = _base64_part(value)
+        changed = {name: item if name == key else self.taken_from(at, item) for name, item in value.items()}
         if data is not None:
-            return {**value, key: self._stored(at, data, media_type)}
-        changed = {name: self.taken_from(at, item) for name, item in value.items()}
+            changed[key] = self._stored(at, data, media_type)
         return value if all(new is value[name] for name, new in changed.items()) else changed
 
     def _stored(self, at: str, data: bytes, media_type: str = "") -> str:
@@ -239,13 +237,6 @@ def _decoded(text: str, shortest: int = 1) -> bytes | None:
     packed = text.translate({ord("-"): "+", ord("_"): "/", ord("\n"): None, ord("\r"): None}).rstrip("=")
     try:
         return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
-    except ValueError:
-        return None
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return orjson.loads(text)
     except ValueError:
         return None
 
