@@ -198,6 +198,8 @@ def test_each_failure_is_explained(place: Workplace, backend: FakeBackend) -> No
         "  it says: no connection to CLOSED/v1/traces: Connection refused",
         "  mend: start the backend, or correct host and port; inside a container, localhost is the container",
         "",
+        "see docs/guide/traces-do-not-arrive.md",
+        "",
         "The test span is in trace T, session S.",
     ]
     assert result.stderr == ""

@@ -355,7 +355,7 @@ def test_interrupted(workflow: Path, function: str, number: signal.Signals) -> N
 
 
 def test_what_was_lost_comes_with_what_to_do(nat: CliRunner, workflow: Path) -> None:
-    """Each reason once, below the counts."""
+    """Each reason once, below the counts, and where to read on."""
     (workflow.parent / "exporters.py").write_text(REFUSING)
     two_refusing = "      one: {_type: refusing}\n      two: {_type: refusing}"
     workflow.write_text("plugins: [./exporters.py]" + WORKFLOW.replace("      tree: {_type: console}", two_refusing))
@@ -363,10 +363,11 @@ def test_what_was_lost_comes_with_what_to_do(nat: CliRunner, workflow: Path) -> 
     result = nat.invoke(cli, ["run", "--config_file", "workflow.yaml", "--input", "x"])
 
     assert result.exit_code == 0
-    assert result.stderr.splitlines()[-3:] == [
+    assert result.stderr.splitlines()[-4:] == [
         "one       refusing          0     2  2 rejected",
         "two       refusing          0     2  2 rejected",
         "rejected: the backend refused them, or the exporter raised. The log says why; delivery.dead_letters keeps them.",
+        "see docs/guide/traces-do-not-arrive.md, docs/explain/delivery.md",
     ]
 
 

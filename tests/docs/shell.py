@@ -43,7 +43,7 @@ def _check_nat(arguments: list[str]) -> None:
         name, found, arguments = command.resolve_command(context, arguments)
         assert found is not None, f"there is no command {name}"
         command = found
-    command.make_parser(click.Context(command, info_name="nat")).parse_args(arguments)
+    command.make_parser(click.Context(command, info_name="nat", **cli.context_settings)).parse_args(arguments)
 
 
 def _check_requirement(requirement: str) -> None:

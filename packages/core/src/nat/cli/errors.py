@@ -30,8 +30,9 @@ class CommandFailed(click.ClickException):
 
 def as_message(exc: Exception) -> CommandFailed:
     """What the user is told about `exc`: problems of the configuration one a line, anything else as unexpected."""
+    from nat.cli.pages import see_about
     from nat.data_models.errors import ConfigurationError
 
     if isinstance(exc, ConfigurationError):
-        return CommandFailed("\n".join(map(str, exc.problems)), EXIT_USAGE)
+        return CommandFailed("\n".join([*map(str, exc.problems), *see_about(exc.problems)]), EXIT_USAGE)
     return CommandFailed(f"{type(exc).__name__}: {exc}\nThis was not expected; nat --debug shows where it comes from.")

@@ -1,5 +1,6 @@
 """What became of the telemetry: one line for each exporter, and what can be done about losses."""
 
+from nat.cli.pages import LOSSES, NOT_DELIVERED, see
 from nat.cli.tables import aligned
 from nat.observability.manager import TelemetryStatus
 
@@ -20,7 +21,7 @@ _ADVICE = {
 def delivery_summary(status: TelemetryStatus) -> list[str]:
     """Lines that say for each exporter what was delivered, what was lost and why, and whether it was disabled.
 
-    Behind them, for each reason of a loss that has one, a line that says what to do.
+    Behind them, for each reason of a loss that has one, a line that says what to do, and one that says where to read on.
     """
     if not status.exporters:
         return ["No exporter is configured under general.telemetry.tracing: the run leaves no trace."]
@@ -40,4 +41,5 @@ def delivery_summary(status: TelemetryStatus) -> list[str]:
             notes.append(f"{exporter.pending:,} still waiting")
         rows.append([exporter.name, exporter.type, f"{exporter.delivered:,}", f"{exporter.lost:,}", "; ".join(notes)])
     advice = [f"{reason}: {text}" for reason, text in _ADVICE.items() if reason in reasons]
-    return [*aligned(rows, numbers=(2, 3)), *advice]
+    more = [see(NOT_DELIVERED, LOSSES)] if advice else []
+    return [*aligned(rows, numbers=(2, 3)), *advice, *more]

@@ -87,6 +87,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _print(examination: "Examination", findings: "list[Finding]") -> None:
+    from nat.cli.pages import NOT_DELIVERED, see
     from nat.cli.tables import print_table
 
     rows = [
@@ -103,6 +104,8 @@ def _print(examination: "Examination", findings: "list[Finding]") -> None:
             if finding.said:
                 click.echo(f"  it says: {finding.said}")
             click.echo(f"  mend: {finding.mend}")
+    if any(finding.cause is not None for finding in findings):
+        click.echo(f"\n{see(NOT_DELIVERED)}")
     if any(finding.cause is None for finding in findings):
         click.echo(f"\nThe test span is in trace {examination.trace_id:032x}, session {examination.session_id}.")
     for finding in findings:
