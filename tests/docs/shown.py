@@ -27,7 +27,16 @@ def are_as_shown(stdout: str, stderr: str, expected: str) -> bool:
 def _normal(text: str) -> str:
     text = re.sub(r"\b\d+(\.\d+)? ?(ms|s)\b", "1 ms", text)
     text = re.sub(r"\b[0-9a-f]{16,32}\b", "id", text)
-    return "\n".join(re.sub(r" +", " ", line).rstrip() for line in text.strip().splitlines())
+    return "\n".join(re.sub(r" +", " ", line).rstrip() for line in _tree_first(text.strip().splitlines()))
+
+
+def _tree_first(lines: list[str]) -> list[str]:
+    """The lines, those of a run's tree before what the command itself has written meanwhile, since both write at once."""
+    start = next((index for index, line in enumerate(lines) if re.match("[✓✗!] workflow ", line)), None)
+    if start is None:
+        return lines
+    end = next((index for index in range(start + 1, len(lines)) if not re.match("[├└│ ]", lines[index])), len(lines))
+    return [*lines[start:end], *lines[:start], *lines[end:]]
 
 
 def _pattern(expected: str) -> str:

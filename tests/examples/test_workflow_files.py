@@ -68,10 +68,12 @@ def test_every_backend_has_an_example() -> None:
 
 def test_the_overview_has_every_backend() -> None:
     """With its page, its package, and the extra that brings it along, if that is needed."""
-    rows = re.findall(r"^\| \[.+?\]\((\w+)\.md\) \| `(\w+)` \| `(.+?)` \| `?(\w+|–)`? \|", _OVERVIEW.read_text(), re.M)
+    rows = re.findall(
+        r"^\| \[.+?\]\((\w+)\.md\) \| `(\w+)` \| `(.+?)` \| (?:`(\w+)`|.) \|", _OVERVIEW.read_text(), re.M
+    )
 
     installed = {type_name: (type_name, OWN_TYPES[type_name].distribution) for type_name in _TYPES}
     assert {row[1]: (row[0], row[2]) for row in rows} == installed
     for _, type_name, _, extra in rows:
         needed = OWN_TYPES[type_name].extra
-        assert extra in (("–",) if needed is None else (type_name, needed)), install_command(type_name)
+        assert extra in ([""] if needed is None else [type_name, needed]), install_command(type_name)
