@@ -31,7 +31,7 @@ from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.messages import AttributeValue, finish_reason_of, messages_of, put_messages
 from nat.utils.records import Record, values_of
 
-__all__ = ["Description", "describe", "description_of"]
+__all__ = ["Description", "describe", "description_of", "span_of"]
 
 _Attributes = dict[str, AttributeValue]
 _Fields = dict[str, Any]
@@ -123,6 +123,11 @@ def description_of(captured: CapturedSpan) -> Description:
 def describe(captured: CapturedSpan) -> Span:
     """The span of a captured step, with `attributes`, `events` and `links` of its own; the step is described only once."""
     known = description_of(captured)
+    return span_of(known, dict(known.attributes))
+
+
+def span_of(known: Description, attributes: dict[str, Any]) -> Span:
+    """The span of a description, with these attributes."""
     code = SpanStatusCode.ERROR if known.is_failed else SpanStatusCode.OK
     events = []
     if known.exception is not None:
@@ -138,7 +143,7 @@ def describe(captured: CapturedSpan) -> Span:
             "start_time": known.start_ns,
             "end_time": known.end_ns,
             "status": _made(SpanStatus, {"code": code, "message": known.message}),
-            "attributes": dict(known.attributes),
+            "attributes": attributes,
             "events": events,
             "links": [],
         },

@@ -30,6 +30,9 @@ _MODELS = (names.LLM_MODEL_NAME, names.EMBEDDING_MODEL_NAME, names.RERANKER_MODE
 _PARAMETERS = (names.LLM_INVOCATION_PARAMETERS, names.EMBEDDING_INVOCATION_PARAMETERS)
 
 _OBSERVATION, _TRACE = "langfuse.observation", "langfuse.trace"
+_TYPE, _INPUT, _OUTPUT = (f"{_OBSERVATION}.{name}" for name in ("type", "input", "output"))
+_MODEL, _MODEL_PARAMETERS = f"{_OBSERVATION}.model.name", f"{_OBSERVATION}.model.parameters"
+_USAGE, _FIRST_CHUNK = f"{_OBSERVATION}.usage_details", f"{_OBSERVATION}.completion_start_time"
 _TOKENS = frozenset((_PROMPT, _COMPLETION, _TOTAL, _CACHE_READ, _CACHE_WRITE, _REASONING))
 
 
@@ -44,13 +47,13 @@ def langfuse_attributes(span: Span, process: Mapping[str, str]) -> dict[str, Any
     rest = contents.rest
     kind = rest.get(names.SPAN_KIND)
     found = {
-        f"{_OBSERVATION}.type": _TYPES.get(str(kind), "span"),
-        f"{_OBSERVATION}.input": _input(contents),
-        f"{_OBSERVATION}.output": _output(contents),
-        f"{_OBSERVATION}.model.name": _first(rest, _MODELS),
-        f"{_OBSERVATION}.model.parameters": _first(rest, _PARAMETERS),
-        f"{_OBSERVATION}.usage_details": _usage(rest),
-        f"{_OBSERVATION}.completion_start_time": _first_chunk_time(span, rest),
+        _TYPE: _TYPES.get(str(kind), "span"),
+        _INPUT: _input(contents),
+        _OUTPUT: _output(contents),
+        _MODEL: _first(rest, _MODELS),
+        _MODEL_PARAMETERS: _first(rest, _PARAMETERS),
+        _USAGE: _usage(rest),
+        _FIRST_CHUNK: _first_chunk_time(span, rest),
     }
     if span.status.code is SpanStatusCode.ERROR:
         found[f"{_OBSERVATION}.level"] = "ERROR"
@@ -101,7 +104,10 @@ def _taken(rest: dict[str, Any], key: str) -> int | None:
 
 
 def _first(rest: dict[str, Any], keys: tuple[str, ...]) -> Any:
-    return next((rest.pop(key) for key in keys if key in rest), None)
+    for key in keys:
+        if key in rest:
+            return rest.pop(key)
+    return None
 
 
 def _first_chunk_time(span: Span, rest: dict[str, Any]) -> str | None:

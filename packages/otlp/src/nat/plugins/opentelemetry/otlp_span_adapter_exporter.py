@@ -11,7 +11,7 @@ from nat.data_models.conventions import Conventions
 from nat.data_models.span import Span
 from nat.observability.delivery.worker import Lane
 from nat.observability.spans.capture import CapturedSpan
-from nat.observability.spans.describe import describe, description_of
+from nat.observability.spans.describe import description_of, span_of
 from nat.observability.spans.genai import Said, genai_of, said_span
 from nat.observability.spans.otlp_json import request_of
 from nat.plugins.opentelemetry.credentials import HeaderSource, checked_headers
@@ -158,8 +158,8 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
 
     def _encoded(self, captured: CapturedSpan) -> bytes:
         if self._translation is not None:
-            span = describe(captured)
-            return encode_span(span, self._said(span))
+            known = description_of(captured)
+            return encode_description(known, self._said(span_of(known, known.attributes)))
         if self._genai is None:
             return encode_captured(captured)
         known = description_of(captured)
