@@ -161,6 +161,21 @@ def test_escapes_hide_nothing() -> None:
     assert SECRETS_ONLY.text(r"fine \u0041\u00e9") == r"fine \u0041\u00e9"
 
 
+@pytest.mark.parametrize(
+    ("text", "is_clean"),
+    [
+        (b'{"a": "Basic economy fares, basic features; the bearer instrument of the basic\n"standard""}', True),
+        (b'{"a": "a basic dXNlcjpwYXNz"}', False),
+        (b'{"a": "basic economy, then basic dXNlcjpwYXNz"}', False),
+        (b'{"a": "basic dXNlcjpw\\/YXNz"}', False),  # goes on behind the escape
+        (b'{"a": "basic economy", "password": "x1"}', False),
+    ],
+)
+def test_words_that_headers_begin_with_are_words_of_prose_too(text: bytes, is_clean: bool) -> None:
+    """Only what follows them says whether a text has to be taken apart."""
+    assert SECRETS_ONLY.is_clean(text) is is_clean
+
+
 def test_keys_of_mappings_are_texts_too() -> None:
     """Two that become the same stay two."""
     other = KEY.replace("A", "B")

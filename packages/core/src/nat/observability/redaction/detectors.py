@@ -56,12 +56,15 @@ class Detector(NamedTuple):
         profile: Which profile it belongs to; `pii` includes `secrets`, and `own` is what a user has written.
         pattern: What it looks like, in RE2's syntax; what is redacted is its group, or all of it if it has none: faster.
         check: Says which part of it is one, `None` if it is not.
+        is_prose: Whether ordinary text matches often: what is found is checked before a text is taken apart for it. A match
+            never goes beyond a line.
     """
 
     name: str
     profile: Profile
     pattern: str
     check: Check | None = None
+    is_prose: bool = False
 
 
 def _token(name: str, *forms: str, starts_word: bool = False, check: Check | None = None) -> Detector:
@@ -146,8 +149,10 @@ _FORMS = (
         r"(?s)-----BEGIN [0-9A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
         r"(?:.*?-----END [0-9A-Z ]*PRIVATE KEY(?: BLOCK)?-----|.*)",
     ),
-    Detector("bearer", "secrets", rf"(?i)bearer{_SPACE}+([0-9A-Za-z._~+/=-]{{8,}})", checks.random_looking),
-    Detector("basic", "secrets", rf"(?i)basic{_SPACE}+([0-9A-Za-z+/]{{6,}}=*)", checks.base64_pair),
+    Detector(
+        "bearer", "secrets", rf"(?i)bearer{_SPACE}+([0-9A-Za-z._~+/=-]{{8,}})", checks.random_looking, is_prose=True
+    ),
+    Detector("basic", "secrets", rf"(?i)basic{_SPACE}+([0-9A-Za-z+/]{{6,}}=*)", checks.base64_pair, is_prose=True),
     Detector(
         "authorization",
         "secrets",

@@ -48,6 +48,7 @@ class Scanner:
     def __init__(self, detectors: Iterable[Detector], names: Iterable[str]) -> None:
         found = sorted(detectors, key=lambda detector: detector.profile == "own")
         self._detectors = tuple(found)
+        self._prose = frozenset(index for index, detector in enumerate(found) if detector.is_prose)
         own = [detector.pattern for detector in found if detector.profile == "own"]
         ours = [detector.pattern for detector in found if detector.profile != "own"]
         self._key = len(found)
@@ -69,7 +70,8 @@ class Scanner:
 
     def is_clean(self, data: bytes) -> bool:
         """Whether there is nothing in a text, or in JSON text."""
-        return not (self._match(data) if len(data) < _LARGE_BYTES else self.hits(data))
+        hits = self._match(data) if len(data) < _LARGE_BYTES else self.hits(data)
+        return not hits or (self._prose.issuperset(hits) and all(self._is_mere_prose(hit, data) for hit in hits))
 
     def hits(self, data: bytes) -> list[int]:
         """What there might be in a text, or in JSON text: nothing, or something to give to `findings`."""
@@ -78,6 +80,18 @@ class Scanner:
         for one in sets[1:]:
             found = found + one.matches(data)
         return found
+
+    def _is_mere_prose(self, hit: int, data: bytes) -> bool:
+        """Whether all that a detector finds is refused by its check, and would be if escapes were decoded, too."""
+        detector = self._detectors[hit]
+        pattern = compiled(detector.pattern)
+        for count, match in enumerate(pattern.finditer(data)):
+            start, end = match.span(1)
+            if count >= _MOST_CANDIDATES or data[end : end + 1] == b"\\" or detector.check is None:
+                return False
+            if detector.check(data[start:end], data[match.start() : match.end()]) is not None:
+                return False
+        return True
 
     def has_key(self, hits: Sequence[int]) -> bool:
         """Whether there might be a mapping with a key of a secret."""
