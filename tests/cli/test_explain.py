@@ -352,6 +352,41 @@ def test_it_says_what_the_exporter_gets(
     assert written
 
 
+@pytest.mark.parametrize(
+    ("type_name", "path", "settings"),
+    [
+        ("langfuse", "/api/public/otel/v1/traces", {"public_key": "p", "secret_key": "s", "environment": "test"}),
+        ("langsmith", "/otel/v1/traces", {"api_key": "k", "conventions": "both"}),
+        ("galileo", "/otel/traces", {"api_key": "k"}),
+        ("patronus", "/v1/traces", {"api_key": "k", "protocol": "http"}),
+        ("weave", "/otel/v1/traces", {"api_key": "k", "project": "e/p"}),
+        ("otelcollector", "/v1/traces", {"conventions": "gen_ai"}),
+    ],
+)
+def test_it_says_what_is_on_the_wire(
+    write: Callable[[str, str], Path], tmp_path: Path, type_name: str, path: str, settings: dict[str, str]
+) -> None:
+    """In the vendor's own fields, and in the conventions of the entry."""
+    with FakeBackend(path) as backend:
+        given = {"_type": type_name, "endpoint": backend.base_url, "content": "truncate:30", **settings}
+        file = write("w.json", json.dumps({"general": {"telemetry": {"tracing": {"prod": given}}}}))
+        (entry,) = load_workflow(file).exporters
+        raw = FileConfig.model_validate({"output_path": str(tmp_path / "raw.jsonl"), "format": "spans"})
+        with Telemetry(entry, exporter_entry(raw, name="raw", redact="none")) as telemetry:
+            replay(recorded_run("tool_call"), telemetry)
+        received = {span.span_id: span.attributes for span in backend.spans}
+
+    explained = asyncio.run(explain(entry, read_run(tmp_path / "raw.jsonl", None, {})))
+
+    said = {
+        f"{span.context.span_id:016x}": span.attributes
+        for span in explained.result
+        if isinstance(span, Span) and span.context
+    }
+    assert said == received
+    assert received
+
+
 def test_types_of_ours_say_what_they_take(tmp_path: Path) -> None:
     """As they do when they are built."""
 

@@ -5,7 +5,7 @@ exporter is built, so nothing is sent, opened or written.
 """
 
 import copy
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from nat.observability.redaction.switches import Switches
 from nat.observability.registry import ExporterEntry, ProcessorEntry
 from nat.observability.spans.capture import CapturedSpan
 from nat.observability.spans.describe import describe
-from nat.observability.spans.genai import genai_of, said_span
+from nat.observability.spans.genai import Said, genai_of, said_span
 from nat.observability.step_models import to_intermediate_step
 
 __all__ = ["Explained", "Fate", "Stage", "explain", "label_of"]
@@ -198,13 +198,20 @@ class _Walk:
         return looked
 
     def _said(self, items: list[_Item]) -> list[_Item]:
-        """In the conventions that the entry has chosen."""
-        chosen = self._entry.conventions
+        """In the backend's own words, and in the conventions that the entry has chosen."""
+        words, chosen = self._entry.config.own_words(), self._entry.conventions
+        if words is not None:
+            type_name = self._entry.registration.type_name
+            items = self._each(f"fields of {type_name}", items, lambda span: Said(words(span), []))
         genai = None if chosen is None else genai_of(chosen)
-        if genai is None or not items:
-            return items
-        said = [(said_span(value, genai.say(value.attributes)), run) for value, run in items]
-        self._add(f"conventions {chosen}", [_fate(old, new) for (old, _), (new, _) in zip(items, said, strict=True)])
+        if genai is not None:
+            items = self._each(f"conventions {chosen}", items, lambda span: genai.say(span.attributes))
+        return items
+
+    def _each(self, name: str, items: list[_Item], say: Callable[[Span], Said]) -> list[_Item]:
+        said = [(said_span(value, say(value)), run) for value, run in items]
+        if said:
+            self._add(name, [_fate(old, new) for (old, _), (new, _) in zip(items, said, strict=True)])
         return said
 
     async def _through(self, configured: ConfiguredProcessor, items: list[_Item]) -> list[_Item]:

@@ -11,13 +11,17 @@ class QueueConfig(BatchConfigMixin, TelemetryExporterBaseConfig, name="queue"):
 Light: only pydantic is imported here, so that a module which merely declares a configuration costs nothing.
 """
 
-from typing import ClassVar, Literal, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from nat.data_models.component_config import ComponentBaseConfig
 from nat.data_models.conventions import Conventions
+
+if TYPE_CHECKING:
+    from nat.data_models.span import Span
 
 __all__ = ["RESERVED_KEYS", "BatchConfigMixin", "DeliveryConfigMixin", "TelemetryExporterBaseConfig"]
 
@@ -49,6 +53,13 @@ class TelemetryExporterBaseConfig(ComponentBaseConfig):
 
     def item_kind(self) -> Literal["steps", "spans"] | None:
         """Return what an exporter with these settings is given, for those who do not build it; `None` if nobody says."""
+        return None
+
+    def own_words(self) -> "Callable[[Span], dict[str, Any]] | None":
+        """Return what gives a span's attributes in the backend's own words, before conventions; `None`: they have none.
+
+        It changes nothing of the span, and never raises.
+        """
         return None
 
 

@@ -1,8 +1,8 @@
 """Registers the exporter type `langfuse`."""
 
 import re
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -14,6 +14,7 @@ from nat.plugins.opentelemetry.vendor_url import vendor_url
 
 if TYPE_CHECKING:
     from nat.builder.builder import Builder
+    from nat.data_models.span import Span
     from nat.plugins.opentelemetry.otlp_span_adapter_exporter import OTLPSpanAdapterExporter
 
 __all__ = ["LangfuseConfig", "langfuse_exporter"]
@@ -68,15 +69,27 @@ class LangfuseConfig(OtlpConfig, name="langfuse"):
             )
         return environment
 
+    def own_words(self) -> "Callable[[Span], dict[str, Any]]":
+        """Return what says a span in Langfuse's own fields."""
+        from functools import partial
+
+        from nat.plugins.langfuse.attributes import langfuse_attributes
+
+        return partial(langfuse_attributes, process=self.process_facts)
+
+    @property
+    def process_facts(self) -> dict[str, str]:
+        """What is said of the process, as Langfuse has it."""
+        facts = {"langfuse.environment": self.environment, "langfuse.release": self.release}
+        return {name: value for name, value in facts.items() if value}
+
 
 @register_telemetry_exporter(config_type=LangfuseConfig)
 async def langfuse_exporter(config: LangfuseConfig, builder: "Builder") -> "AsyncIterator[OTLPSpanAdapterExporter]":
     """Build the exporter: OTLP over HTTP, with HTTP Basic authentication by the two keys."""
     from base64 import b64encode
-    from functools import partial
     from importlib.metadata import version
 
-    from nat.plugins.langfuse.attributes import langfuse_attributes
     from nat.plugins.opentelemetry.credentials import FILE_PREFIX, resolved
     from nat.plugins.opentelemetry.preset import otlp_exporter
 
@@ -92,12 +105,10 @@ async def langfuse_exporter(config: LangfuseConfig, builder: "Builder") -> "Asyn
         }
 
     is_in_file = config.public_key.startswith(FILE_PREFIX) or config.secret_key.startswith(FILE_PREFIX)
-    process = {"langfuse.environment": config.environment, "langfuse.release": config.release}
-    said = {name: value for name, value in process.items() if value}
     yield otlp_exporter(
         config,
         endpoint=vendor_url(config.endpoint, _PATH),
         headers=headers if is_in_file else headers(),  # files are read for each request, on another thread
-        resource_attributes=said,
-        translation=partial(langfuse_attributes, process=said),
+        resource_attributes=config.process_facts,
+        translation=config.own_words(),
     )

@@ -1,7 +1,7 @@
 """Registers the exporter type `langsmith`."""
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from nat.plugins.opentelemetry.settings import OtlpConfig
 
 if TYPE_CHECKING:
     from nat.builder.builder import Builder
+    from nat.data_models.span import Span
     from nat.plugins.opentelemetry.otlp_span_adapter_exporter import OTLPSpanAdapterExporter
 
 __all__ = ["LangsmithConfig", "langsmith_exporter"]
@@ -55,24 +56,29 @@ class LangsmithConfig(OtlpConfig, name="langsmith"):
         description="Workspace, for keys that are good for several. Empty: LANGSMITH_WORKSPACE_ID, LANGCHAIN_WORKSPACE_ID.",
     )
 
+    def own_words(self) -> "Callable[[Span], dict[str, Any]]":
+        """Return what says a span in LangSmith's own fields."""
+        from functools import partial
+
+        from nat.plugins.langsmith.attributes import langsmith_attributes
+
+        process = {
+            "environment": self.resource_attributes.get("deployment.environment.name"),
+            "revision_id": self.resource_attributes.get("service.version"),
+        }
+        return partial(langsmith_attributes, project=self.project, process=process)
+
 
 @register_telemetry_exporter(config_type=LangsmithConfig)
 async def langsmith_exporter(config: LangsmithConfig, builder: "Builder") -> "AsyncIterator[OTLPSpanAdapterExporter]":
     """Build the exporter: OTLP over HTTP, with the key as a header."""
-    from functools import partial
-
-    from nat.plugins.langsmith.attributes import langsmith_attributes
     from nat.plugins.opentelemetry.preset import otlp_exporter
     from nat.plugins.opentelemetry.vendor_url import vendor_url
 
     workspace = {"X-Tenant-Id": config.workspace_id} if config.workspace_id else {}
-    process = {
-        "environment": config.resource_attributes.get("deployment.environment.name"),
-        "revision_id": config.resource_attributes.get("service.version"),
-    }
     yield otlp_exporter(
         config,
         endpoint=vendor_url(config.endpoint, _PATH),
         headers={"x-api-key": config.api_key, "Langsmith-Project": config.project, **workspace},
-        translation=partial(langsmith_attributes, project=config.project, process=process),
+        translation=config.own_words(),
     )

@@ -1,7 +1,7 @@
 """Registers the exporter type `patronus`."""
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from nat.plugins.opentelemetry.settings import OtlpConfig
 
 if TYPE_CHECKING:
     from nat.builder.builder import Builder
+    from nat.data_models.span import Span
     from nat.plugins.opentelemetry.otlp_span_adapter_exporter import OTLPSpanAdapterExporter
 
 __all__ = ["PatronusConfig", "patronus_exporter"]
@@ -56,14 +57,19 @@ class PatronusConfig(OtlpConfig, name="patronus"):
         """Return those with OpenInference's names in them: Patronus documents no others."""
         return WITH_OPENINFERENCE
 
+    def own_words(self) -> "Callable[[Span], dict[str, Any]]":
+        """Return what says a span in Patronus's own fields."""
+        from functools import partial
+
+        from nat.plugins.patronus.attributes import patronus_attributes
+
+        return partial(patronus_attributes, project=self.project, app=self.app)
+
 
 @register_telemetry_exporter(config_type=PatronusConfig)
 async def patronus_exporter(config: PatronusConfig, builder: "Builder") -> "AsyncIterator[OTLPSpanAdapterExporter]":
     """Build the exporter: OTLP over gRPC or HTTP, with the key as metadata or header."""
-    from functools import partial
-
     from nat.plugins.opentelemetry.preset import otlp_exporter
-    from nat.plugins.patronus.attributes import patronus_attributes
 
     protocol = config.protocol or "grpc"
     yield otlp_exporter(
@@ -71,5 +77,5 @@ async def patronus_exporter(config: PatronusConfig, builder: "Builder") -> "Asyn
         endpoint=_HTTP if protocol != "grpc" and config.endpoint == _GRPC else config.endpoint,
         headers={"x-api-key": config.api_key, "pat-project-name": config.project},
         protocol=protocol,
-        translation=partial(patronus_attributes, project=config.project, app=config.app),
+        translation=config.own_words(),
     )

@@ -1,9 +1,9 @@
 """Registers the exporter type `weave`."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -16,6 +16,7 @@ from nat.plugins.weave.place import CLOUD, OTLP_PATH, key_in_netrc, server_of_ba
 
 if TYPE_CHECKING:
     from nat.builder.builder import Builder
+    from nat.data_models.span import Span
     from nat.observability.exporter.base_exporter import BaseExporter
 
 __all__ = ["WeaveConfig", "weave_exporter"]
@@ -117,6 +118,12 @@ class WeaveConfig(OtlpConfig, name="weave"):
         """Return none: of `gen_ai` Weave reads neither kinds nor the names of requested models."""
         return ()
 
+    def own_words(self) -> "Callable[[Span], dict[str, Any]] | None":
+        """Return what says a span in Weave's own fields; Weave's client does so by itself."""
+        from nat.plugins.weave.calls import otlp_attributes
+
+        return None if self.mode == "native" else otlp_attributes
+
     @property
     def place(self) -> tuple[str, str]:
         """Entity and project."""
@@ -137,13 +144,12 @@ async def weave_exporter(config: WeaveConfig, builder: "Builder") -> "AsyncItera
         return
     from nat.plugins.opentelemetry.preset import otlp_exporter
     from nat.plugins.opentelemetry.vendor_url import vendor_url
-    from nat.plugins.weave.calls import otlp_attributes
 
     yield otlp_exporter(
         config,
         endpoint=vendor_url(config.endpoint, OTLP_PATH),
         headers={"wandb-api-key": config.api_key},
         resource_attributes={"wandb.entity": entity, "wandb.project": project},
-        translation=otlp_attributes,
+        translation=config.own_words(),
         trace_page=page,
     )
