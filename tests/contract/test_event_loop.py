@@ -12,6 +12,7 @@ from tests.delivery.programs import run_program
 WATCHED = """\
 import json, sys, threading
 
+sys.dont_write_bytecode = True  # who imports a module first writes it
 WAITING = ("open", "time.sleep", "socket.getaddrinfo", "socket.gethostbyname", "os.remove", "os.rename", "subprocess.Popen")
 seen = []
 
