@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from nat.observability import manager
+from tests.support.waiting import PATIENCE_S
+
 # How long an example takes depends on what else the machine does.
 settings.register_profile("nat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("nat")
@@ -21,6 +24,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     named = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
     return None if any(path.is_relative_to(collection_path) for path in named) else True
+
+
+@pytest.fixture(autouse=True)
+def _patient_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Telemetry that is closed without a deadline has not ten seconds, but as long as a busy machine may take."""
+    monkeypatch.setattr(manager, "SHUTDOWN_TIMEOUT_S", PATIENCE_S)
 
 
 @pytest.fixture(autouse=True)

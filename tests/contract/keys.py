@@ -378,7 +378,7 @@ def shutdown_timeout(subject: Subject, key: str) -> None:
             backend.recover()
 
             assert status.dropped == {"shutdown": 1}
-            assert timeout_s - 0.05 <= took_s < timeout_s + 8
+            assert timeout_s - 0.05 <= took_s < timeout_s + 30
 
 
 # -- file ----------------------------------------------------------------------------------------------------------------
