@@ -88,7 +88,7 @@ class Workplace:
     def nat_process(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
         """Run `nat` in a process of its own; it must succeed."""
         process = self.start(*arguments)
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=180)
         assert process.returncode == 0, stdout + stderr
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 

@@ -183,7 +183,7 @@ def test_every_exporter_over_otlp_is_among_them(place: Workplace, backends: Back
 
 def _all_of(place: Workplace, *arguments: str) -> str:
     """What a command prints to both streams, whatever its exit code."""
-    stdout, stderr = place.start(*arguments).communicate(timeout=60)
+    stdout, stderr = place.start(*arguments).communicate(timeout=180)
     return stdout + stderr
 
 

@@ -209,7 +209,7 @@ def test_each_failure_is_explained(place: Workplace, backend: FakeBackend) -> No
 def test_debug_shows_the_log_as_well(place: Workplace) -> None:
     place.write({"prod": otlp(closed_url(""))})
 
-    _, stderr = place.start(*DOCTOR, "--debug").communicate(timeout=20)
+    _, stderr = place.start(*DOCTOR, "--debug").communicate(timeout=180)
 
     assert "WARNING nat.observability.delivery: prod: export failed" in stderr
 
@@ -252,7 +252,7 @@ def test_ctrl_c(place: Workplace, backend: FakeBackend) -> None:
     process = place.start(*DOCTOR, "--timeout", "60")
     backend.wait_for_requests(1)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=180)
 
     assert process.returncode == 130
 

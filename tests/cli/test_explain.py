@@ -609,7 +609,7 @@ def test_nothing_is_sent_opened_or_written(write: Callable[[str, str], Path], re
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=180,
         )
 
         assert done.returncode == 0, done.stderr

@@ -130,7 +130,7 @@ def test_ctrl_c_stops_it_and_what_was_not_delivered_stays(place: Workplace, back
     replay = place.start(*REPLAY, "--all", "--override", "general.telemetry.delivery.concurrency", "1")
     backend.wait_for(2)
     replay.send_signal(signal.SIGINT)
-    stdout, stderr = replay.communicate(timeout=30)
+    stdout, stderr = replay.communicate(timeout=180)
 
     assert (replay.returncode, stdout) == (130, "")
     assert stderr.splitlines()[-3] == "Interrupted."

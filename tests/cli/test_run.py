@@ -344,7 +344,7 @@ def test_interrupted(workflow: Path, function: str, number: signal.Signals) -> N
     ) as process:
         wait_for(lambda: Path("started").exists() or process.poll() is not None)
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=180)
 
     assert process.returncode == 128 + number
     assert out == ""
@@ -374,7 +374,11 @@ def test_what_was_lost_comes_with_what_to_do(nat: CliRunner, workflow: Path) -> 
 def test_a_thread_that_never_ends_is_left_behind(workflow: Path) -> None:
     """`nat run` ends all the same, and says which thread it did not wait for."""
     done = subprocess.run(
-        [NAT, "run", *using("leaves_a_thread"), "--input", "x"], capture_output=True, text=True, timeout=60, check=False
+        [NAT, "run", *using("leaves_a_thread"), "--input", "x"],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
     )
 
     assert done.returncode == 0
@@ -408,7 +412,7 @@ def on_a_terminal(arguments: list[str]) -> str:
         shown = b""
         while chunk := _read(leader):
             shown += chunk
-        process.wait(timeout=30)
+        process.wait(timeout=180)
     os.close(leader)
     return shown.decode()
 

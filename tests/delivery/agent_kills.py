@@ -72,7 +72,7 @@ def kill_one_of_two(directory: Path) -> None:
         expected = {name for run in ended for name in spans_of(run)}
         for backend in backends.values():
             backend.wait_for_names(expected)
-        other.communicate("", timeout=60)
+        other.communicate("", timeout=180)
 
         assert other.returncode == 0
         _assert_rest_is_sent(directory, backends)  # what it had not looked for yet: of runs that had not ended
@@ -117,7 +117,7 @@ def _assert_rest_is_sent(directory: Path, backends: Backends) -> dict[str, int]:
     """The next life finds everything that is on disk, and delivers it; how many items, by exporter."""
     on_disk = {name: _items_on_disk(directory, name) for name in backends}
     with _process("send_rest", directory, backends) as process:
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=180)
     said = {words[1]: [int(word) for word in words[2:]] for words in map(str.split, output.splitlines())}
     sent = {}
     for name, (recovered, delivered, lost, spooled, pending) in said.items():

@@ -53,7 +53,7 @@ async def sender(config, builder):
 
 
 def run_program(
-    source: str, folder: Path, *arguments: str, timeout_s: float = 60.0, is_measured: bool = True
+    source: str, folder: Path, *arguments: str, timeout_s: float = 180.0, is_measured: bool = True
 ) -> "subprocess.CompletedProcess[str]":
     """Run a program next to `sender.py` to its end, and kill what it leaves behind.
 

@@ -159,7 +159,7 @@ print(counts.accepted, counts.delivered, counts.lost, counts.spooled)
 
 def test_a_full_disk_costs_nothing_while_the_backend_lives(backend: FaultBackend, tmp_path: Path) -> None:
     program = [sys.executable, "-c", FULL_DISK, backend.url, str(tmp_path)]
-    result = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run(program, capture_output=True, text=True, check=False, timeout=180)
 
     assert result.stdout == "350 350 0 0\n", result.stderr
     assert len(backend.taken) == 350

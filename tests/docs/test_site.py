@@ -17,7 +17,7 @@ from tests.docs import markdown
 
 _DOCS = markdown.ROOT / "docs"
 _SETTINGS = markdown.ROOT / "mkdocs.yml"
-_TIMEOUT_S = 110
+_TIMEOUT_S = 180.0
 _BUILD = """
 import sys
 

@@ -73,7 +73,7 @@ _SHOWN_ELSEWHERE = {
 }
 """Text that no command of its page prints, by page and beginning, and the test that holds it against the truth."""
 _BIN = Path(sys.executable).parent
-_TIMEOUT_S = 60
+_TIMEOUT_S = 180.0
 _KEYS_OF_VENDORS = (
     "CATALYST_ACCESS_KEY",
     "CATALYST_SECRET_KEY",

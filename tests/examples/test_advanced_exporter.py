@@ -90,7 +90,7 @@ def replay(file: Path, *targets: str) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -267,7 +267,7 @@ def test_its_workflow_file_runs(tmp_path: Path, archive: FakeBackend, alerts: Fa
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
 
     assert (done.returncode, done.stdout) == (0, "Bergen: rain\n"), done.stderr

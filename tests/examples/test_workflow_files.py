@@ -41,7 +41,7 @@ def test_an_example_is_valid(file: Path) -> None:
         env={**os.environ, **variables, "PYTHONUTF8": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

@@ -48,7 +48,7 @@ def test_block_1_lists_the_exporters(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
 
     assert (result.returncode, result.stderr) == (0, "")
@@ -627,7 +627,7 @@ def test_block_31_is_a_test_that_passes(session: GuideSession) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
 
     assert result.returncode == 0, result.stdout

@@ -62,7 +62,7 @@ def test_the_example_sends_its_traces() -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 

@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 def run(folder: Path, endpoint: str, *given: str) -> str:
     (folder / "workflow.yaml").write_text(WORKFLOW.format(endpoint=endpoint))
     command = [NAT, "run", "--config_file", "workflow.yaml", *given]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=180)
     return done.stderr
 
 

@@ -16,7 +16,7 @@ from tools.environments import installed
 
 __all__ = ["Server", "free_port", "is_answering", "program", "running_server"]
 
-_START_TIMEOUT_S = 110.0  # a test may take 120
+_START_TIMEOUT_S = 250.0  # a test may take 300
 _STOP_TIMEOUT_S = 10.0
 _TICK_S = 0.05
 _SHOWN_LINES = 60

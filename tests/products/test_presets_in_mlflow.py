@@ -63,5 +63,5 @@ def _assert_tokens(spans: Mapping[str, Mapping[str, Any]], usage: dict[str, int]
 def _pass_on(request: Request, mlflow: Mlflow, experiment: str) -> None:
     headers = {"Content-Type": request.content_type, "x-mlflow-experiment-id": experiment}
     passed = urllib.request.Request(f"{mlflow.url}/v1/traces", request.body, headers)
-    with _OPENER.open(passed, timeout=30) as answer:
+    with _OPENER.open(passed, timeout=180) as answer:
         assert answer.status == 200

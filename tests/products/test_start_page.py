@@ -32,7 +32,7 @@ def test_the_trace_of_the_page_is_in_phoenix(phoenix: Phoenix, tmp_path: Path) -
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

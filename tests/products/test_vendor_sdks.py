@@ -38,7 +38,7 @@ def use_sdk(name: str, variables: Mapping[str, str], environment: str = "oracles
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -143,7 +143,7 @@ def leaks(
         caplog.set_level(logging.DEBUG)
         telemetry = Telemetry(*everything.entries, redact=redact, status_directory=tmp_path / "status").start()
         plant(telemetry, planted)
-        wait_for(lambda: all(one.pending == 0 for one in telemetry.status().exporters.values()), timeout_s=100.0)
+        wait_for(lambda: all(one.pending == 0 for one in telemetry.status().exporters.values()), timeout_s=250.0)
         telemetry.close(1.0)  # one of the backends is not there
         status = telemetry.status().exporters
         sent = {name: one.delivered + one.rejected + one.dead_lettered + one.spooled for name, one in status.items()}

@@ -10,7 +10,7 @@ __all__ = ["nat_command", "run_script", "unmeasured"]
 
 
 def run_script(
-    source: str, folder: Path, *arguments: str, timeout_s: float = 60, env: Mapping[str, str] = os.environ
+    source: str, folder: Path, *arguments: str, timeout_s: float = 180.0, env: Mapping[str, str] = os.environ
 ) -> "subprocess.CompletedProcess[str]":
     """Run a program to its end, with `folder` as its working directory."""
     script = folder / "program.py"

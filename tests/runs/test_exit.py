@@ -95,7 +95,7 @@ def test_nat_run_leaves_every_event_in_the_file_every_time(tmp_path: Path) -> No
 
     for attempt in range(1, TRIES + 1):
         result = subprocess.run(
-            command, cwd=tmp_path, env=unmeasured(), capture_output=True, text=True, check=False, timeout=60
+            command, cwd=tmp_path, env=unmeasured(), capture_output=True, text=True, check=False, timeout=180
         )
 
         assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr

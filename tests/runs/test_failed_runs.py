@@ -83,7 +83,7 @@ def trace(folder: Path) -> dict[str, dict[str, Any]]:
 
 def run(folder: Path, function: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        command(folder, function), cwd=folder, capture_output=True, text=True, check=False, timeout=60
+        command(folder, function), cwd=folder, capture_output=True, text=True, check=False, timeout=180
     )
 
 
@@ -137,7 +137,7 @@ def test_a_run_that_is_interrupted(tmp_path: Path, function: str, signal_number:
     )
     wait_for(lambda: (tmp_path / "started").exists() or process.poll() is not None)
     os.kill(process.pid, signal_number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=180)
 
     spans = trace(tmp_path)
     assert process.returncode not in (0, 2), errors

@@ -48,9 +48,9 @@ def post(
     assert parts.hostname is not None
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=20, context=tls)
+        connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=180, context=tls)
     else:
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=180)
     try:
         connection.request(method, parts.path, body, dict(headers))
         response = connection.getresponse()
@@ -81,7 +81,7 @@ def export_over_grpc(
     message: ExportTraceServiceRequest,
     *,
     metadata: Sequence[tuple[str, str]] = (),
-    timeout_s: float = 20,
+    timeout_s: float = 180.0,
     credentials: grpc.ChannelCredentials | None = None,
 ) -> ExportTraceServiceResponse:
     channel = grpc.insecure_channel(endpoint) if credentials is None else grpc.secure_channel(endpoint, credentials)

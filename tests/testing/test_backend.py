@@ -389,7 +389,7 @@ def test_what_is_too_large_is_refused(backend: FakeBackend) -> None:
 @pytest.mark.parametrize("fault", [faults.HANG, faults.TRICKLE])
 def test_what_hangs_is_not_taken_before_it_recovers(backend: FakeBackend, fault: Fault) -> None:
     backend.plan(fault)
-    connection = http.client.HTTPConnection("127.0.0.1", int(backend.base_url.rpartition(":")[2]), timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", int(backend.base_url.rpartition(":")[2]), timeout=180)
     connection.request("POST", "/v1/traces", message_of("a").SerializeToString(), {"Content-Type": PROTOBUF})
     backend.wait_for_requests(1)
 
@@ -416,7 +416,7 @@ def test_what_hangs_is_answered_when_it_recovers(backend: FakeBackend) -> None:
 def test_a_trickle_has_no_end(backend: FakeBackend) -> None:
     """It is cut off when the backend recovers, and what it answered is not taken."""
     backend.plan(faults.TRICKLE)
-    connection = http.client.HTTPConnection("127.0.0.1", int(backend.base_url.rpartition(":")[2]), timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", int(backend.base_url.rpartition(":")[2]), timeout=180)
     connection.request("POST", "/v1/traces", message_of("a").SerializeToString(), {"Content-Type": PROTOBUF})
 
     response = connection.getresponse()

@@ -26,14 +26,14 @@ class CleanEnvironment:
         return self.path / "bin" / "python"
 
     def run(
-        self, program: str, *arguments: str, cwd: Path | None = None, timeout_s: float = 60.0
+        self, program: str, *arguments: str, cwd: Path | None = None, timeout_s: float = 180.0
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of this environment, without input and with nothing of ours in its environment variables."""
         return run_alone([str(self.path / "bin" / program), *arguments], cwd=cwd, timeout_s=timeout_s)
 
 
 def run_alone(
-    command: Sequence[str], cwd: Path | None = None, timeout_s: float = 60.0
+    command: Sequence[str], cwd: Path | None = None, timeout_s: float = 180.0
 ) -> subprocess.CompletedProcess[str]:
     """Run a command with nothing of this test session in its environment variables."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
