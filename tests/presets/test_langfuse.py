@@ -1,5 +1,6 @@
 """Type `langfuse`: what it takes, and what Langfuse shows of a run."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 
 from nat.data_models.span import Span, SpanContext
 from nat.observability import Telemetry, step
+from nat.plugins.enrich.register import EnrichConfig, PricesConfig
 from nat.plugins.langfuse.attributes import langfuse_attributes
 from nat.plugins.langfuse.register import LangfuseConfig
 from nat.testing import FakeBackend, ReceivedSpan, facts_of, recorded_run, recorded_runs, replay
@@ -75,6 +77,27 @@ def test_tokens_are_counted_once() -> None:
             "total": 2115,
         },
     }
+
+
+def test_costs_are_those_of_the_kinds_of_tokens() -> None:
+    """What was paid for cached and reasoning tokens is not in what was paid for others; the rest is as a whole."""
+    prices = PricesConfig.model_validate({"models": {"m": {"input": 2, "output": 8, "cached_input": 1}}})
+    with langfuse.stand_in() as backend:
+        config = LangfuseConfig(
+            endpoint=backend.base_url, public_key=langfuse.PUBLIC_KEY, secret_key=langfuse.SECRET_KEY
+        )
+        with Telemetry(config, processors=[EnrichConfig(prices=prices)]) as telemetry, telemetry.run("run"):
+            for name, cached in (("cached", 500), ("plain", None)):
+                with step(name, kind="llm", model="m") as call:
+                    call.usage(prompt_tokens=1000, completion_tokens=100, cached_tokens=cached)
+        spans = {span.name: span for span in backend.spans}
+
+    costs = {name: span.attributes.get("langfuse.observation.cost_details") for name, span in spans.items()}
+    assert {name: json.loads(cost) for name, cost in costs.items() if cost is not None} == {
+        "cached": {"input": 0.001, "input_cached_tokens": 0.0005, "output": 0.0008, "total": 0.0023},
+        "plain": {"input": 0.002, "output": 0.0008, "total": 0.0028},
+    }
+    assert not any(key.startswith("llm.cost") for span in spans.values() for key in span.attributes)
 
 
 def test_a_chat_with_tools_is_shown_as_one() -> None:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from nat.observability import Telemetry, step
+from nat.plugins.enrich.register import EnrichConfig, PricesConfig
 from nat.plugins.langsmith.register import LangsmithConfig
 from nat.testing import FakeBackend, facts_of, recorded_run, recorded_runs, replay
 from nat.testing.runs import RecordedRun
@@ -56,6 +57,24 @@ def test_a_run_is_shown_natively(run: RecordedRun) -> None:
     assert {one.metadata.get("session_id") for one in shown.values()} == {facts.session_id}
     assert {one.metadata.get("user_id") for one in shown.values()} == {facts.user_id}
     assert facts.metadata.keys() == shown[run.name].metadata.keys() - {"session_id", "user_id"}
+
+
+def test_costs_are_shown_beside_the_tokens() -> None:
+    """In all, and what was paid for cached tokens."""
+    prices = PricesConfig.model_validate({"models": {"m": {"input": 2, "output": 8, "cached_input": 1}}})
+    with langsmith.stand_in() as backend:
+        with Telemetry(_config(backend), processors=[EnrichConfig(prices=prices)]) as telemetry, telemetry.run("run"):
+            with step("chat", kind="llm", model="m") as call:
+                call.usage(prompt_tokens=1000, completion_tokens=100, cached_tokens=500)
+        shown = {span.name: run_of(span) for span in backend.spans}
+
+    costs = {key: value for key, value in shown["chat"].usage.items() if "cost" in key}
+    assert costs == {
+        "input_cost": 0.0015,
+        "output_cost": 0.0008,
+        "total_cost": 0.0023,
+        "input_cost_details": {"cache_read": 0.0005},
+    }
 
 
 def test_tokens_are_shown_with_their_details() -> None:

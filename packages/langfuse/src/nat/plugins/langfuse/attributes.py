@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from nat.data_models.span import Span, SpanKind, SpanStatusCode
+from nat.data_models.span import Span, SpanAttributes, SpanKind, SpanStatusCode
 from nat.observability.spans import conventions as names
 from nat.plugins.opentelemetry.contents import Contents, contents_of, json_object, json_text, taken_list
 
@@ -29,10 +29,20 @@ _TYPES: dict[str, str] = {
 _MODELS = (names.LLM_MODEL_NAME, names.EMBEDDING_MODEL_NAME, names.RERANKER_MODEL_NAME)
 _PARAMETERS = (names.LLM_INVOCATION_PARAMETERS, names.EMBEDDING_INVOCATION_PARAMETERS)
 
+_COSTS = {  # as `_usage` calls what they are for
+    "input": SpanAttributes.LLM_COST_INPUT.value,
+    "input_cached_tokens": SpanAttributes.LLM_COST_CACHE_READ.value,
+    "input_cache_creation": SpanAttributes.LLM_COST_CACHE_WRITE.value,
+    "output": SpanAttributes.LLM_COST_OUTPUT.value,
+    "output_reasoning_tokens": SpanAttributes.LLM_COST_REASONING.value,
+}
+_COSTS_OF_SIDES = {"input": SpanAttributes.LLM_COST_PROMPT.value, "output": SpanAttributes.LLM_COST_COMPLETION.value}
+
 _OBSERVATION, _TRACE = "langfuse.observation", "langfuse.trace"
 _TYPE, _INPUT, _OUTPUT = (f"{_OBSERVATION}.{name}" for name in ("type", "input", "output"))
 _MODEL, _MODEL_PARAMETERS = f"{_OBSERVATION}.model.name", f"{_OBSERVATION}.model.parameters"
-_USAGE, _FIRST_CHUNK = f"{_OBSERVATION}.usage_details", f"{_OBSERVATION}.completion_start_time"
+_USAGE, _COST = f"{_OBSERVATION}.usage_details", f"{_OBSERVATION}.cost_details"
+_FIRST_CHUNK = f"{_OBSERVATION}.completion_start_time"
 _TOKENS = frozenset((_PROMPT, _COMPLETION, _TOTAL, _CACHE_READ, _CACHE_WRITE, _REASONING))
 
 
@@ -53,6 +63,7 @@ def langfuse_attributes(span: Span, process: Mapping[str, str]) -> dict[str, Any
         _MODEL: _first(rest, _MODELS),
         _MODEL_PARAMETERS: _first(rest, _PARAMETERS),
         _USAGE: _usage(rest),
+        _COST: _cost(rest),
         _FIRST_CHUNK: _first_chunk_time(span, rest),
     }
     if span.status.code is SpanStatusCode.ERROR:
@@ -96,6 +107,18 @@ def _usage(rest: dict[str, Any]) -> str | None:
     }
     known = {name: count for name, count in counts.items() if count is not None}
     return json_text(known) if known else None
+
+
+def _cost(rest: dict[str, Any]) -> str | None:
+    """Costs by the kinds of tokens that they are for, where these have prices of their own, else of prompt and completion."""
+    if SpanAttributes.LLM_COST_TOTAL.value not in rest:
+        return None
+    known = {name: rest.pop(key) for name, key in _COSTS.items() if key in rest}
+    for side, key in _COSTS_OF_SIDES.items():
+        cost = rest.pop(key, None)
+        if cost is not None and not any(name.startswith(side) for name in known):
+            known[side] = cost
+    return json_text({**known, "total": rest.pop(SpanAttributes.LLM_COST_TOTAL.value)})
 
 
 def _taken(rest: dict[str, Any], key: str) -> int | None:

@@ -9,7 +9,7 @@ every span.
 from collections.abc import Mapping
 from typing import Any
 
-from nat.data_models.span import Span, SpanKind
+from nat.data_models.span import Span, SpanAttributes, SpanKind
 from nat.observability.spans import conventions as names
 from nat.observability.spans.genai import genai_facts
 from nat.plugins.opentelemetry.contents import Contents, contents_of, json_object, json_text, taken_list
@@ -31,6 +31,18 @@ _DETAILS = {
         "cache_creation": _CACHE_WRITE,
     },
     "output_token_details": {"reasoning": _REASONING},
+}
+_COSTS = {
+    "input_cost": SpanAttributes.LLM_COST_PROMPT.value,
+    "output_cost": SpanAttributes.LLM_COST_COMPLETION.value,
+    "total_cost": SpanAttributes.LLM_COST_TOTAL.value,
+}
+_COST_DETAILS = {
+    "input_cost_details": {
+        "cache_read": SpanAttributes.LLM_COST_CACHE_READ.value,
+        "cache_creation": SpanAttributes.LLM_COST_CACHE_WRITE.value,
+    },
+    "output_cost_details": {"reasoning": SpanAttributes.LLM_COST_REASONING.value},
 }
 
 
@@ -114,10 +126,21 @@ def _usage(rest: dict[str, Any]) -> dict[str, Any]:
         group: {name: rest.pop(key) for name, key in keys.items() if key in rest} for group, keys in _DETAILS.items()
     }
     known.update({group: found for group, found in details.items() if found})
+    known.update(_costs(rest))
     return {
         "gen_ai.usage.total_tokens": counts["total_tokens"],
         "langsmith.metadata.usage_metadata": json_text(known),
     }
+
+
+def _costs(rest: dict[str, Any]) -> dict[str, Any]:
+    """What the tokens cost, under the names of `UsageMetadata` in LangSmith's own SDK; LangSmith reckons what is not said."""
+    known = {name: rest.pop(key) for name, key in _COSTS.items() if key in rest}
+    for group, keys in _COST_DETAILS.items():
+        details = {name: rest.pop(key) for name, key in keys.items() if key in rest}
+        if details:
+            known[group] = details
+    return known
 
 
 def _metadata(rest: dict[str, Any], process: Mapping[str, Any]) -> dict[str, Any]:
