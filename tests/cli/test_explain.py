@@ -250,6 +250,26 @@ def test_routes_say_where_a_run_goes(write: Callable[[str, str], Path], recorded
     assert [one["exported"] for one in found["exporters"]] == [0, 3, 0]
 
 
+def test_nested_runs_are_told_from_steps_that_are_called_workflows(
+    write: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    """By what a filter on the workflow's name makes of them, as in life."""
+    write("w.yaml", entry("prod", "_type: otelcollector\nwhen: {workflow: inner}"))
+    config = FileConfig.model_validate({"output_path": str(tmp_path / "nested.jsonl"), "format": "spans"})
+    with Telemetry(config) as telemetry, telemetry.run("outer"):
+        with step("stage", kind="workflow", metadata={"tenant": "x"}), step("in stage"):
+            pass
+        with telemetry.run("inner"), step("in inner"):
+            pass
+
+    found = report(tmp_path / "nested.jsonl")
+
+    assert stages_of(found, "prod")["prod.when (filter)"] == {
+        **dict.fromkeys(("in stage", "stage", "outer"), "dropped filtered"),
+        **dict.fromkeys(("in inner", "inner"), "passed"),
+    }
+
+
 def test_metadata_can_be_said_and_tried(write: Callable[[str, str], Path], recorded: Path) -> None:
     """A recording of steps does not have it; of spans, another value can be tried."""
     write("w.yaml", entry("prod", ROUTED))

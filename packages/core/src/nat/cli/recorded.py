@@ -156,8 +156,8 @@ class _Runs:
         if key not in self._known:
             parent = by_id.get(span.context.parent_span_id or 0)
             outer = None if parent is None or parent is span else self.of_span(parent, by_id)
-            begins = span.attributes.get(names.NAT_EVENT_TYPE) == _RUN.value
-            self._known[key] = self._run_of(span, outer) if begins or outer is None else outer
+            begins = outer is None or parent is None or _begins_run(span, parent)
+            self._known[key] = outer if outer is not None and not begins else self._run_of(span, outer)
         return self._known[key]
 
     def of_step(self, step: IntermediateStep, by_id: Mapping[str, IntermediateStep]) -> Run:
@@ -218,6 +218,13 @@ class _Recorder:
 
     def record_end(self, run: Run) -> None:
         """Nothing waits for it."""
+
+
+def _begins_run(span: Span, parent: Span) -> bool:
+    """Whether a span is the first of a nested run: of a workflow that is called so, and not just a step of that kind."""
+    workflow = span.attributes.get(names.NAT_WORKFLOW_NAME)
+    is_workflow = span.attributes.get(names.NAT_EVENT_TYPE) == _RUN.value and workflow == span.name
+    return is_workflow or workflow != parent.attributes.get(names.NAT_WORKFLOW_NAME)
 
 
 def _text(value: Any) -> str | None:

@@ -27,6 +27,7 @@ __all__ = [
     "sending_options",
     "size_text",
     "time_text",
+    "workflow_options",
 ]
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -95,8 +96,8 @@ def load_exporters(
     return replace(workflow, exporters=[entry for entry in workflow.exporters if not entry.is_withheld])
 
 
-def sending_options(command: CommandT) -> CommandT:
-    """`--config_file`, `--override` and `--timeout`, of commands that send."""
+def workflow_options(command: CommandT) -> CommandT:
+    """`--config_file` and `--override`, of commands for the exporters of a workflow file."""
     file = click.option(
         "--config_file",
         required=True,
@@ -112,6 +113,11 @@ def sending_options(command: CommandT) -> CommandT:
         metavar="KEY VALUE",
         help="Set a value as if it stood in the file. Repeatable.",
     )
+    return file(override(command))
+
+
+def sending_options(command: CommandT) -> CommandT:
+    """`--config_file`, `--override` and `--timeout`, of commands that send."""
     timeout = click.option(
         "--timeout",
         "timeout_s",
@@ -121,7 +127,7 @@ def sending_options(command: CommandT) -> CommandT:
         metavar="S",
         help="End when nothing has got through for so many seconds.",
     )
-    return file(override(timeout(command)))
+    return workflow_options(timeout(command))
 
 
 def exporter_option(command: CommandT) -> CommandT:

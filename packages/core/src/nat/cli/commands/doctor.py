@@ -11,7 +11,7 @@ import click
 
 from nat.cli.debug import debug_option, is_debug
 from nat.cli.errors import EXIT_FAILURE
-from nat.cli.stored import json_option, load_exporters, print_json
+from nat.cli.stored import json_option, load_exporters, print_json, workflow_options
 
 if TYPE_CHECKING:
     from nat.cli.examination import Examination, Finding
@@ -22,21 +22,7 @@ _SAID_BELOW = ("nat.observability.delivery", "nat.observability.manager", "nat.o
 
 
 @click.command()
-@click.option(
-    "--config_file",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The workflow file (YAML) with the exporters.",
-)
-@click.option(
-    "--override",
-    "overrides",
-    nargs=2,
-    multiple=True,
-    metavar="KEY VALUE",
-    help="Set a value as if it stood in the file. Repeatable.",
-)
+@workflow_options
 @click.option(
     "--timeout",
     "timeout_s",

@@ -10,7 +10,7 @@ import click
 
 from nat.cli.debug import debug_option
 from nat.cli.errors import EXIT_FAILURE, EXIT_USAGE, CommandFailed
-from nat.cli.stored import json_option, print_json
+from nat.cli.stored import json_option, print_json, workflow_options
 
 if TYPE_CHECKING:
     from nat.cli.explanation import Explained, Fate, Stage
@@ -30,13 +30,7 @@ def _metadata_of(context: click.Context, option: click.Parameter, given: tuple[s
 
 
 @click.command()
-@click.option(
-    "--config_file",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The workflow file (YAML) with the exporters.",
-)
+@workflow_options
 @click.option(
     "--run",
     "recording",
@@ -63,14 +57,6 @@ def _metadata_of(context: click.Context, option: click.Parameter, given: tuple[s
     callback=_metadata_of,
     metavar="KEY=VALUE",
     help="What the run's metadata says beside what was recorded. Repeatable.",
-)
-@click.option(
-    "--override",
-    "overrides",
-    nargs=2,
-    multiple=True,
-    metavar="KEY VALUE",
-    help="Set a value as if it stood in the file. Repeatable.",
 )
 @json_option
 @debug_option
