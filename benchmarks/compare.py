@@ -113,6 +113,7 @@ class Experiment:
 _MAIN = ("ours", "push", "otel", "relay")
 _ALL = tuple(participant.key for participant in _SHOWN)
 AT_ONCE = (1, 10, 100, 1000)
+BUDGET, SMALL_BUDGET = 256 * 2**20, 16 * 2**20  # bytes that may be on their way: as by default, and too few for a burst
 CONVENTION_TYPES = ("otelcollector", "langfuse", "langsmith")
 
 
@@ -135,10 +136,12 @@ def experiments(recorded: str | None) -> list[Experiment]:
         ),
         Experiment("startup", "startup", _ALL, 1),
         Experiment("burst", "burst", _MAIN, 7_693, is_lossless=False),
+        Experiment("burst_bounded", "burst", ("ours",), 7_693, is_lossless=False, more={"most_bytes": SMALL_BUDGET}),
         Experiment("flat", "flat", ("ours",), 100_000, more={"parts": 10}),
     ]
     if recorded is not None:
         found.append(Experiment("recorded", "steady", ("ours", "default", "otel"), 120, workload=recorded))
+        found.append(Experiment("copies", "copies", ("ours", "otel"), 1, workload=recorded))
     return found
 
 
@@ -279,7 +282,12 @@ def verdicts(results: Results) -> Iterator[Verdict]:
     if results.has("recorded", "ours", "otel"):
         ours, theirs = (results.median("recorded", who, "total_cpu_us") for who in ("ours", "otel"))
         yield _at_most("recorded runs: total CPU, to opentelemetry-sdk", ours / theirs, 0.5)
+    if results.has("copies", "ours"):
+        yield from _copies(results)
+    yield from _bursts(results)
     for experiment, by_participant in results.samples.items():
+        if experiment == "burst_bounded":
+            continue
         lost = sum(
             sample["lost"]
             for who in ("ours", "push", "default", "conventions")
@@ -323,6 +331,23 @@ def _of_exporters(results: Results, who: str) -> Iterator[Verdict]:
         yield _at_most("ours: 3 exporters of different conventions, total CPU, to each alone on average", ratio, 1.9)
 
 
+def _copies(results: Results) -> Iterator[Verdict]:
+    large, small = (results.median("copies", "ours", figure) for figure in ("large_copies", "small_copies"))
+    yield _at_most(
+        "recorded runs: bytes for each byte of payload, the larger half of runs to the smaller", large / small, 1.0
+    )
+
+
+def _bursts(results: Results) -> Iterator[Verdict]:
+    if results.has("burst", "ours"):
+        grown = results.median("burst", "ours", "grown_bytes") / 2**20
+        yield _at_most("burst: memory beyond that at its start, MiB, to the byte budget", grown, BUDGET / 2**20)
+    if results.has("burst_bounded", "ours"):
+        samples = results.samples["burst_bounded"]["ours"]
+        lost, counted = (sum(sample[figure] for sample in samples) for figure in ("lost", "counted_lost"))
+        yield Verdict(f"burst beyond its budget: {lost:,} spans lost, {counted:,} of them counted", lost == counted)
+
+
 def _flat(results: Results) -> Iterator[Verdict]:
     parts = [sample["parts"] for sample in results.samples["flat"]["ours"]]
     first, last = (statistics.median(sample[index]["agent_cpu_us"] for sample in parts) for index in (0, -1))
@@ -356,6 +381,8 @@ _AGENT = Column("agent_cpu_us", "CPU on the agent's thread, µs")
 _CPU = (_AGENT, Column("total_cpu_us", "total CPU, µs"))
 _SPEED = Column("spans_per_s", "spans/s until acknowledged", 0)
 _PEAK = Column("peak_bytes", "peak memory, MB", 0, 1e6)
+_GROWN = Column("grown_bytes", "of these by the burst", 0, 1e6)
+_COPIES = (Column("small_copies", "smaller half of runs"), Column("large_copies", "larger half of runs"))
 _BYTES = Column("bytes_per_span", "bytes sent", 0)
 _TABLES: tuple[tuple[str, str, Sequence[Column]], ...] = (
     (
@@ -371,7 +398,9 @@ _TABLES: tuple[tuple[str, str, Sequence[Column]], ...] = (
     ("empty_3", "start and end of a run, three exporters", [Column("run_cpu_us", "CPU on the agent's thread, µs")]),
     *((f"at_once_{count}", f"per span, {count:,} runs at once", _CPU) for count in AT_ONCE),
     ("recorded", "per span, (b)", (*_CPU, _BYTES)),
-    ("burst", "100,000 spans at once, queues as by default", (_PEAK, _SPEED)),
+    ("copies", "(b), memory given out for a byte of payload", _COPIES),
+    ("burst", "100,000 spans at once, queues as by default", (_PEAK, _GROWN, _SPEED)),
+    ("burst_bounded", "100,000 spans at once, 16 MiB for all that waits", (_PEAK, _GROWN, _SPEED)),
     ("startup", "from the start of Python to ready", [Column("ready_ms", "ms", 0)]),
 )
 

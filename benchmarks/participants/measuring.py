@@ -6,8 +6,10 @@ A participant's program ends with `main(Participant())`; its argument is a scena
 import asyncio
 import json
 import resource
+import statistics
 import sys
 import time
+import tracemalloc
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -25,10 +27,12 @@ class Participant(ABC):
     Attributes:
         loop: Where coroutines must run, if that matters.
         chosen: The only one of its exporters that the scenario wants; `None` for all.
+        most_bytes: What may be on its way; `None` as by default.
     """
 
     loop: asyncio.AbstractEventLoop | None = None
     chosen: str | None = None
+    most_bytes: int | None = None
 
     @abstractmethod
     def start(self, endpoints: list[str], *, is_lossless: bool) -> None:
@@ -51,6 +55,10 @@ class Participant(ABC):
     def flush(self) -> None:
         """Return when everything was acknowledged, or given up."""
 
+    def counted_lost(self) -> int:
+        """How many spans it says are lost."""
+        return 0
+
     def build(self, run: Node) -> None:
         """Only make what `play` passes on, where that is worth a figure of its own."""
         raise NotImplementedError
@@ -59,9 +67,10 @@ class Participant(ABC):
 def main(participant: Participant) -> None:
     scenario = json.loads(sys.argv[1])
     participant.chosen = scenario.get("chosen")
+    participant.most_bytes = scenario.get("most_bytes")
     participant.start(scenario["endpoints"], is_lossless=scenario.get("is_lossless", True))
     result = _SCENARIOS[scenario["kind"]](participant, scenario)
-    print(json.dumps({**result, "recorded": _recorded[0]}), flush=True)
+    print(json.dumps({**result, "recorded": _recorded[0], "counted_lost": participant.counted_lost()}), flush=True)
 
 
 _recorded = [0]  # spans, those of warming up among them
@@ -116,6 +125,37 @@ def _flat(participant: Participant, scenario: dict[str, Any]) -> dict[str, Any]:
     return {"parts": parts, "spans": scenario["runs"] * 2}
 
 
+def _copies(participant: Participant, scenario: dict[str, Any]) -> dict[str, float]:
+    """Runs one by one, each delivered before the next: the memory that Python's allocators give out for it at most.
+
+    That is all copies of what a run says, from its capture to its acknowledgement, for each byte of what it says.
+    """
+    runs = sorted(_runs(scenario), key=_payload)
+    _warm(participant, runs)
+    tracemalloc.start()
+    found = []
+    for run in runs:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        participant.play(run)
+        participant.flush()
+        found.append((tracemalloc.get_traced_memory()[1] - before) / _payload(run))
+    tracemalloc.stop()
+    _recorded[0] += _spans(runs, len(runs))
+    half = len(runs) // 2
+    return {
+        "spans": _spans(runs, len(runs)),
+        "small_copies": statistics.median(found[:half]),
+        "large_copies": statistics.median(found[-half:]),
+    }
+
+
+def _payload(run: Node) -> int:
+    """Bytes of everything that goes in and comes out, in all of its spans."""
+    own = sum(len(value if isinstance(value, str) else json.dumps(value)) for value in (run.input, run.output) if value)
+    return own + sum(map(_payload, run.children))
+
+
 def _startup(participant: Participant, _: dict[str, Any]) -> dict[str, float]:
     """Ready to record: the time is the caller's to take."""
     return {"spans": 0}
@@ -127,6 +167,7 @@ _SCENARIOS = {
     "concurrent": _concurrent,
     "empty": _empty,
     "build": _build,
+    "copies": _copies,
     "flat": _flat,
     "startup": _startup,
 }
@@ -149,6 +190,7 @@ def _spans(runs: list[Node], times: int) -> int:
 
 
 def _timed(participant: Participant, play: Any, times: int, spans: int) -> dict[str, float]:
+    before = _resident_bytes()
     agent_cpu, process_cpu, wall = time.thread_time_ns(), time.process_time_ns(), time.perf_counter_ns()
     for number in range(times):
         play(number)
@@ -164,6 +206,7 @@ def _timed(participant: Participant, play: Any, times: int, spans: int) -> dict[
         "spans_per_s": spans / wall * 1e9,
         "run_cpu_us": agent_cpu / times / 1e3,
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "grown_bytes": max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before),
     }
 
 

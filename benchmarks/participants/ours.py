@@ -6,6 +6,7 @@ from typing import Any, Literal
 from measuring import Participant, main
 from workload import MODEL, PARAMETERS, PROVIDER, Node
 
+from nat.data_models.delivery import DeliveryConfig, IntakeConfig
 from nat.observability import Telemetry, step
 from nat.plugins.opentelemetry.register import OtelCollectorConfig
 
@@ -22,7 +23,8 @@ class Ours(Participant):
 
     def start(self, endpoints: list[str], *, is_lossless: bool) -> None:
         configs = {f"exporter_{number}": OtelCollectorConfig(endpoint=url) for number, url in enumerate(endpoints)}
-        self.telemetry = Telemetry(configs, redact=self.redact).start()
+        intake = IntakeConfig() if self.most_bytes is None else IntakeConfig(max_bytes=self.most_bytes)
+        self.telemetry = Telemetry(configs, delivery=DeliveryConfig(intake=intake), redact=self.redact).start()
 
     def play(self, run: Node) -> None:
         with self.telemetry.run(run.name, input=run.input) as current:
@@ -55,6 +57,9 @@ class Ours(Participant):
 
     def flush(self) -> None:
         self.telemetry.flush(300)
+
+    def counted_lost(self) -> int:
+        return sum(status.lost for status in self.telemetry.status().exporters.values())
 
 
 _LLM_FACTS: dict[str, Any] = {"model": MODEL, "provider": PROVIDER, "parameters": PARAMETERS}
