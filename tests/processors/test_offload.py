@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,7 @@ from nat.observability.manager import ExporterState
 from nat.plugins.content.register import ContentConfig, OffloadConfig
 from tests.support.collecting import SpanCollector, StepCollector, emit, registered
 from tests.support.processing import SpanFunction, StepFunction, registered_processor
+from tests.support.waiting import wait_for
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 WAV = b"RIFF\x24\x04\x00\x00WAVEfmt " + bytes(1000)
@@ -246,6 +249,34 @@ def test_files_are_the_owners_and_written_once(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert {stat.S_IMODE(one.stat().st_mode) for one in (folder, path.parent)} == {0o700}
     assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+_WRITER = """
+import itertools, sys
+from pathlib import Path
+from nat.observability.processor.blob_store import DirectoryStore
+
+store = DirectoryStore(Path(sys.argv[1]))
+for number in itertools.count() if sys.argv[2] == "for ever" else range(30):
+    store.put(number.to_bytes(4, "big") * 500_000, "application/octet-stream")
+"""
+
+
+def test_processes_share_a_directory_and_a_killed_one_leaves_no_half_file(tmp_path: Path) -> None:
+    """Two write the same parts, one is killed in the middle of it: what is there under its name is whole."""
+    folder = tmp_path / "blobs"
+    killed, other = (
+        subprocess.Popen([sys.executable, "-c", _WRITER, str(folder), limit]) for limit in ("for ever", "thirty")
+    )
+    wait_for(lambda: len(list(folder.glob("*/*.bin"))) >= 5)
+    killed.kill()
+    killed.wait()
+
+    assert other.wait(60) == 0
+    files = list(folder.glob("*/[!.]*"))
+    assert len(files) >= 30
+    for file in files:
+        assert file.stem == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_a_file_that_a_crash_has_cut_short_is_written_again(tmp_path: Path) -> None:
