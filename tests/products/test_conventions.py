@@ -22,6 +22,7 @@ from nat.testing import (
     SpanFacts,
     Tokens,
     facts_of,
+    recorded_run,
     recorded_runs,
     replay,
     tree_of,
@@ -260,3 +261,29 @@ def _texts_of(messages: tuple[MessageFacts, ...]) -> list[tuple[str, list[Any], 
         (message.role, [] if message.text is None else [opened(message.text)], list(message.tool_names))
         for message in messages
     ]
+
+
+# -- both --------------------------------------------------------------------------------------------------------------
+
+
+def test_both_are_not_shown_twice(phoenix: Phoenix, mlflow: Mlflow, tmp_path: Path) -> None:
+    """Kinds as OpenInference has them, also of workflows; each message and each token once."""
+    run = recorded_run("cached_prompt").in_session("both")
+    facts, experiment_id = facts_of(run), mlflow.create_experiment("both")
+    to_mlflow = OtelCollectorConfig(endpoint=mlflow.url, headers={"x-mlflow-experiment-id": experiment_id})
+
+    with Telemetry(
+        exporter_entry(PhoenixConfig(endpoint=phoenix.url, project="both"), conventions="both"),
+        exporter_entry(to_mlflow, conventions="both"),
+    ) as telemetry:
+        trace_id = replay(run, telemetry)
+        telemetry.flush(_TIMEOUT_S)
+
+    kept = {span.name: span for span in phoenix.wait_for_spans("both", len(facts.spans))}
+    info, spans = mlflow.trace(trace_id)
+    types = {span.name: own_attributes(span)["spanType"] for span in spans}
+    for span in facts.spans:
+        assert kept[span.name].attributes["span_kind"] == types[span.name] == span.kind
+        assert messages_in(kept[span.name].attributes, "llm.input_messages") == span.input_messages
+    assert phoenix.project("both")["tokenCountTotal"] == facts.tokens.total
+    assert json.loads(info["trace_metadata"]["mlflow.trace.tokenUsage"])["total_tokens"] == facts.tokens.total
