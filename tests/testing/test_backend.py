@@ -386,7 +386,7 @@ def test_what_is_too_large_is_refused(backend: FakeBackend) -> None:
     assert [span.name for span in backend.spans] == ["b"]
 
 
-@pytest.mark.parametrize("fault", [faults.HANG, faults.TRICKLE])
+@pytest.mark.parametrize("fault", [faults.HANG, faults.SILENCE, faults.TRICKLE])
 def test_what_hangs_is_not_taken_before_it_recovers(backend: FakeBackend, fault: Fault) -> None:
     backend.plan(fault)
     connection = http.client.HTTPConnection("127.0.0.1", int(backend.base_url.rpartition(":")[2]), timeout=180)
@@ -411,6 +411,21 @@ def test_what_hangs_is_answered_when_it_recovers(backend: FakeBackend) -> None:
 
     assert [answer.status for answer in answers] == [200]
     assert [span.name for span in backend.spans] == ["a"]
+
+
+def test_silence_ends_with_a_reset(backend: FakeBackend) -> None:
+    """Nothing is taken when the backend recovers, whether or not the client is still there."""
+    backend.plan(faults.SILENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", int(backend.base_url.rpartition(":")[2]), timeout=20)
+    connection.request("POST", "/v1/traces", message_of("a").SerializeToString(), {"Content-Type": PROTOBUF})
+    backend.wait_for_requests(1)
+
+    backend.recover()
+
+    with pytest.raises(ConnectionError):
+        connection.getresponse()
+    assert backend.spans == []
+    connection.close()
 
 
 def test_a_trickle_has_no_end(backend: FakeBackend) -> None:

@@ -281,6 +281,10 @@ class FakeBackend:
             case "hang":
                 await self._server.released()
                 request = replace(request, fault=OK)
+            case "silence":
+                await self._server.released()
+                _reset(http)
+                return web.Response()
             case "reset":
                 _reset(http)
                 return web.Response()

@@ -13,6 +13,7 @@ __all__ = [
     "LOGIN_PAGE",
     "OK",
     "RESET",
+    "SILENCE",
     "TRICKLE",
     "TRUNCATED",
     "WRONG_CONTENT_TYPE",
@@ -43,7 +44,7 @@ class Fault:
     """
 
     name: str
-    kind: Literal["answer", "hang", "reset", "trickle", "truncated"] = "answer"
+    kind: Literal["answer", "hang", "reset", "silence", "trickle", "truncated"] = "answer"
     status: int = 200
     body: bytes | None = None
     content_type: str | None = None
@@ -76,6 +77,9 @@ HANG = Fault("hang", "hang")
 
 RESET = Fault("reset", "reset")
 """The connection is reset instead of an answer."""
+
+SILENCE = Fault("silence", "silence")
+"""No answer, ever: when the backend recovers, the connection is reset."""
 
 TRICKLE = Fault("trickle", "trickle")
 """An answer that comes a byte at a time and does not end; when the backend recovers, it is cut off."""

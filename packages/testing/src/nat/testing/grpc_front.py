@@ -107,10 +107,14 @@ class GrpcFront:
         request = self._arrived(body, context)
         fault = request.fault
         match fault.kind:
-            case "hang" | "trickle":
+            case "hang":
                 if not self._hold(context):
                     return b""
                 fault = OK
+            case "silence" | "trickle":
+                if not self._hold(context):
+                    return b""
+                context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset by peer")
             case "reset":
                 context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset by peer")
             case "truncated":
