@@ -490,9 +490,8 @@ async def of_steps(config, builder):
 
 def explained_with(write: Callable[[str, str], Path], recorded: Path, how: str, code: int = 0) -> dict[str, Any]:
     write("others.py", OTHERS)
-    text = entry(
-        "prod", f"_type: elsewhere\napi_key: {API_KEY}\nprocessors: [{{_type: odd, how: {how}, timeout: 0.05}}]"
-    )
+    limit = ", timeout: 0.05" if how == "hangs" else ""
+    text = entry("prod", f"_type: elsewhere\napi_key: {API_KEY}\nprocessors: [{{_type: odd, how: {how}{limit}}}]")
     write("w.yaml", f"plugins: [others]\n{text}")
     return report(recorded / "spans.jsonl", code=code)
 

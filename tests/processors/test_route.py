@@ -82,6 +82,12 @@ def record(telemetry: Telemetry, tenant: object, *, name: str = "work") -> int:
     return run.trace_id
 
 
+def lost_or_sent(telemetry: Telemetry, name: str) -> int:
+    """How many items of an exporter have met their fate."""
+    status = telemetry.status().exporters[name]
+    return status.delivered + status.lost
+
+
 def seen(backend: FakeBackend) -> dict[tuple[str, str], set[str]]:
     """For each project and header that came: whose spans these were, by what the spans themselves say."""
     found: dict[tuple[str, str], set[str]] = {}
@@ -242,9 +248,9 @@ def test_an_outage_of_one_tenant_holds_up_no_other(backend: FakeBackend) -> None
             for tenant in routes:
                 record(telemetry, tenant)
             futures = telemetry._manager.flushes()
-            backend.wait_for_spans(2)
-            telemetry.close(0.5)
-        del futures
+            wait_for(lambda: lost_or_sent(telemetry, "prod/good") == lost_or_sent(telemetry, "prod/bad") == 2)
+            telemetry.close(0.2)
+        assert len(futures) == 3
 
     status = telemetry.status().exporters
     assert (status["prod/good"].delivered, status["prod/good"].lost) == (2, 0)
@@ -260,7 +266,11 @@ def test_what_is_spooled_keeps_its_route(backend: FakeBackend, tmp_path: Path) -
     with Telemetry(entry, delivery=delivery) as telemetry:
         for tenant in ("acme", "globex", "nobody"):
             record(telemetry, tenant)
-        telemetry.close(0.5)
+        futures = telemetry._manager.flushes()
+        names = ("prod/acme", "prod/globex")
+        wait_for(lambda: all(telemetry.status().exporters[name].spooled == 2 for name in names))
+        telemetry.close(0.2)
+        assert len(futures) == 2
     left = telemetry.status().exporters
     backend.recover()
     before = len(backend.requests)
@@ -430,6 +440,7 @@ def test_what_may_be_held_is_for_all_routes_together(gates: dict[str, threading.
         for number in range(300):
             record(telemetry, "ab?"[number % 3])
             telemetry._manager._distribute()
+        wait_for(lambda: sum(one.accepted for one in telemetry.status().exporters.values()) == 600)
         status = telemetry.status().exporters.values()
         for place in ("a", "b", "here"):
             gates[place].set()
