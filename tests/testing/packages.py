@@ -9,7 +9,7 @@ from pathlib import Path
 __all__ = ["install", "run_in"]
 
 _BIN = Path(sys.executable).parent
-_WAIT_S = 300
+_WAIT_S = 500
 
 
 def install(folder: Path) -> None:

@@ -14,6 +14,7 @@ from nat.testing.processor_conformance import ProcessorConformance
 from tests.docs import markdown
 from tests.testing.packages import install, run_in
 
+pytestmark = pytest.mark.timeout(600)  # most of them run a whole kit in a process of its own
 _PAGE = markdown.ROOT / "docs/reference/testing.md"
 
 

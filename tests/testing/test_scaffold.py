@@ -16,7 +16,7 @@ from tests.cli.command import NAT
 from tests.testing.packages import install, run_in
 
 KINDS = ("raw", "span", "otlp", "processor")
-_WAIT_S = 300
+_WAIT_S = 600
 
 New = Callable[..., Result]
 
@@ -102,6 +102,29 @@ def test_licence_and_author_are_what_was_asked_for(
     if licence not in ("Apache-2.0", "MPL-2.0"):
         assert f"{datetime.now(UTC).year}" in text
         assert 'Ada "L" Lovelace <ada@example.org>' in text
+
+
+def test_without_a_word_the_author_is_who_git_says(new: New, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And without git, or with nothing said there, the authors of the package."""
+    config = tmp_path / "gitconfig"
+    config.write_text("[user]\nname = Grace Hopper\nemail = grace@example.org\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_CONFIG_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+
+    assert new("of-git").exit_code == 0
+    monkeypatch.setenv("PATH", "")
+    assert new("of-nobody").exit_code == 0
+
+    authors = [
+        tomllib.loads((tmp_path / name / "pyproject.toml").read_text())["project"]["authors"]
+        for name in ("nat-of-git", "nat-of-nobody")
+    ]
+    assert authors == [
+        [{"name": "Grace Hopper", "email": "grace@example.org"}],
+        [{"name": "The authors of nat-of-nobody"}],
+    ]
 
 
 def test_the_entry_points_name_the_type(new: New, tmp_path: Path) -> None:
