@@ -214,14 +214,15 @@ class _Page:
             self._check(command, expected, block.line)
 
     def _check(self, command: str, expected: str, line: int) -> None:
-        said = self._run_command(command)
-        assert shown.is_as_shown(said, expected), (
-            f"{self._page.name}:{line}: $ {command}\nprinted\n{said}\ninstead of\n{expected}"
+        stdout, stderr = self._run_command(command)
+        assert shown.are_as_shown(stdout, stderr, expected), (
+            f"{self._page.name}:{line}: $ {command}\nprinted\n{stdout}\nand\n{stderr}\ninstead of\n{expected}"
         )
 
-    def _run_command(self, command: str) -> str:
+    def _run_command(self, command: str) -> tuple[str, str]:
+        """What it prints to stdout and to stderr."""
         if command == "echo $?":
-            return f"{self._code}\n"
+            return f"{self._code}\n", ""
         env = {**os.environ, "PATH": f"{_BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120", "PYTHONUTF8": "1"}
         is_from_clone = command.startswith("uv run ")
         if is_from_clone:
@@ -234,13 +235,12 @@ class _Page:
             cwd=ROOT if is_from_clone else self._folder,
             env=env,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             timeout=_TIMEOUT_S,
         )
         self._code = done.returncode
-        return done.stdout
+        return done.stdout, done.stderr
 
 
 def _check_json(text: str) -> None:
