@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from nat.data_models.delivery import DeliveryConfig
+from nat.data_models.errors import ConfigurationError
 from nat.data_models.telemetry_exporter import RESERVED_KEYS
 from nat.observability.component import EXPORTER, PROCESSOR, ComponentKind
 from nat.observability.registry import resolve
+from nat.runtime.loader import load_workflow
 from tests.docs import markdown
 from tools import settings_page
 
@@ -25,7 +28,9 @@ def section(heading: str) -> str:
 
 
 def keys_in(table: str) -> list[str]:
-    return re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+    return [
+        key for cell in re.findall(r"^\| (`[^|]+`) \|", table, re.MULTILINE) for key in re.findall("`([^`]+)`", cell)
+    ]
 
 
 def test_the_page_is_what_the_classes_say() -> None:
@@ -66,6 +71,34 @@ def test_every_key_of_an_entry_is_on_both_pages() -> None:
     listed = set(keys_in(section("Every exporter's entry")))
 
     assert in_table == listed == RESERVED_KEYS
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix"),
+    [
+        ("1", ""),
+        ("workflow: 1", "workflow."),
+        ("general: 1", "general."),
+        ("general: {telemetry: 1}", "general.telemetry."),
+    ],
+    ids=["file", "workflow", "general", "telemetry"],
+)
+def test_every_key_around_the_entries_is_on_the_page_of_the_workflow_file(
+    text: str, prefix: str, tmp_path: Path
+) -> None:
+    """Those that the loader itself lists where it finds no mapping, and no other."""
+    (tmp_path / "w.yaml").write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        load_workflow(tmp_path / "w.yaml")
+    listed = re.search(r"with the keys ([\w, ]+), got", str(raised.value))
+    assert listed is not None
+
+    described = _WORKFLOW_FILE.read_text("utf-8").partition("## Keys\n")[2].partition("\n## ")[0]
+    below = {
+        key.removeprefix(prefix) for key in keys_in(described) if key.startswith(prefix) and not key.startswith("…")
+    }
+
+    assert set(listed[1].split(", ")) == {key.partition(".")[0] for key in below}
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:
