@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from nat.cli.main import cli
@@ -49,6 +50,7 @@ def test_the_tests_of_a_new_package_are_green(kind: str, new: New, tmp_path: Pat
 
     passed = int(said.rpartition(" passed")[0].split()[-1])
     assert passed >= 15
+    run(tmp_path / "nat-acme", "nat", "validate", "--config_file", "example/workflow.yaml")
 
 
 @pytest.mark.timeout(_WAIT_S)
@@ -73,6 +75,8 @@ def test_new_packages_are_tidy_whatever_their_name(kind: str, name: str, new: Ne
     folder = tmp_path / f"nat-{name}"
 
     texts = {path: path.read_text() for path in folder.rglob("*") if path.is_file()}
+    for file in (".github/workflows/ci.yml", "example/workflow.yaml"):
+        assert isinstance(yaml.safe_load(texts[folder / file]), dict)
     run(folder, "ruff", "check", "--no-cache")
     run(folder, "ruff", "format", "--no-cache", "--check")
     assert [path for path, text in texts.items() if name == "a" and "acme" in text.lower()] == []
