@@ -1,11 +1,17 @@
 """Errors, losses and failed examinations name the page that says more."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nat.cli import pages
+from nat.cli.summary import delivery_summary
 from nat.data_models.errors import Problem
+from nat.observability import Telemetry
+from nat.observability.registry import default_registry
+from nat.plugin_api import Builder, RawExporter, TelemetryExporterBaseConfig, register_telemetry_exporter
 from tests.docs import markdown
 
 _TRACING = "general.telemetry.tracing.prod"
@@ -46,3 +52,24 @@ def test_pages_are_named_once_and_only_if_there_are_any() -> None:
 
     assert pages.see_about([entrypoint, plugins]) == ["see docs/reference/configuration.md"]
     assert pages.see_about([Problem("no such file")]) == []
+
+
+class BrokenConfig(TelemetryExporterBaseConfig, name="broken"):
+    """Of an exporter that cannot be built."""
+
+
+def test_a_disabled_exporter_is_a_reason_to_read_on() -> None:
+    """Also where nothing was lost yet, as without a run."""
+    with default_registry.preserved():
+
+        @register_telemetry_exporter(config_type=BrokenConfig)
+        async def broken(config: BrokenConfig, builder: Builder) -> AsyncIterator[RawExporter[Any, Any]]:
+            raise OSError("no room")
+            yield
+
+        with Telemetry(BrokenConfig()) as telemetry:
+            pass
+
+    lines = delivery_summary(telemetry.status())
+    assert "disabled: OSError: no room" in lines[1]
+    assert lines[-1] == "see docs/guide/traces-do-not-arrive.md, docs/explain/delivery.md"
