@@ -138,7 +138,9 @@ for number in range(30):
     pid = os.fork()
     if pid == 0:
         work(f"child {number}", 2)
-        telemetry.close(60.0)
+        closed = telemetry.close(60.0)
+        if not closed.is_complete:
+            print(f"child {number}: {closed}", file=sys.stderr, flush=True)
         os._exit(0)
     children.append(pid)
 codes = [os.waitpid(pid, 0)[1] for pid in children]
@@ -156,7 +158,7 @@ print(sum(done))
     assert result.returncode == 0, result.stderr
     names = names_of(backend)
     children = expected(*(f"child {number}" for number in range(30)), count=2)
-    assert Counter({name: count for name, count in names.items() if "busy" not in name}) == children
+    assert Counter({name: count for name, count in names.items() if "busy" not in name}) == children, result.stderr
     assert sum(count for name, count in names.items() if "busy" in name) == 2 * int(result.stdout)
 
 
