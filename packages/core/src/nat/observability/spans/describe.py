@@ -333,6 +333,8 @@ def _put_llm(attributes: _Attributes, fields: _Fields, given: Snapshot, output: 
         put_messages(attributes, names.input_message_keys, sent)
         if type(request) is dict:
             _put_request(attributes, request, has_tools=bool(tools))
+    if type(output) is not bytes and not fields:
+        return
     response = _content(output)
     answered = messages_of(response) or _messages_in(fields, "chat_responses")
     if answered:

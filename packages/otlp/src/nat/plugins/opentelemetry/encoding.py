@@ -7,6 +7,7 @@ attribute becomes is decided by `plain`, the same as in OTLP/JSON.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from struct import Struct
 from typing import Any
 
@@ -26,6 +27,7 @@ _start_and_end = Struct("<BQBQ").pack
 
 _MIN_INT64, _MAX_INT64 = -(2**63), 2**63 - 1
 _MOST_KEPT = 32_768  # keys, and beginnings of their texts, that are kept encoded: 4 MB
+_SHORT = 128  # characters of a name that is kept encoded
 _TABLED = 2_048  # numbers whose encoding is looked up
 
 _OF_RESOURCE, _OF_SPAN, _OF_EVENT, _OF_LINK = b"\x0a", b"\x4a", b"\x1a", b"\x22"  # tags of their attributes
@@ -74,7 +76,8 @@ def encode_description(span: Description, said: Said | None = None) -> bytes:
     parts = [b"\x0a\x10", span.trace_id.to_bytes(16), b"\x12\x08", span.span_id.to_bytes(8)]
     if span.parent_span_id is not None:
         parts += (b"\x22\x08", span.parent_span_id.to_bytes(8))
-    parts += (_text(b"\x2a", span.name), _KIND_INTERNAL, _start_and_end(0x39, span.start_ns, 0x41, span.end_ns))
+    name = _name(span.name) if len(span.name) <= _SHORT else _text(b"\x2a", span.name)
+    parts += (name, _KIND_INTERNAL, _start_and_end(0x39, span.start_ns, 0x41, span.end_ns))
     parts += _attributes(_OF_SPAN, span.attributes if said is None else said.attributes)
     if span.exception is not None:
         head = b"\x09" + _fixed64(span.end_ns) + _EXCEPTION
@@ -127,6 +130,12 @@ def _link(link: SpanLink) -> bytes:
 def _status(status: SpanStatus) -> bytes:
     message = b"" if status.message is None else _text(b"\x12", status.message)
     return message + _STATUS_CODES[status.code]
+
+
+@lru_cache(maxsize=4_096)
+def _name(name: str) -> bytes:
+    """The name of a span, as a field of it: the same ones come again and again."""
+    return _text(b"\x2a", name)
 
 
 def _attributes(tag: bytes, attributes: Mapping[str, Any]) -> list[bytes]:
