@@ -7,6 +7,7 @@ import os
 import threading
 import time
 import urllib.request
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import Any
 import pytest
 
 from nat.builder.builder import Builder
+from nat.builder.context import ContextState
 from nat.observability.registry import register_telemetry_exporter
 from nat.plugin_api import (
     BaseExporter,
+    BatchingProcessor,
     PermanentExportError,
     Processor,
     Span,
@@ -30,11 +33,11 @@ FAULTS: dict[str, tuple[type[PostingExporter], dict[str, str]]] = {}
 """By name: the exporter, and which tests it must fail, each with words of the failure's message."""
 
 
-def fault(fails: dict[str, str]) -> Any:
+def fault(fails: dict[str, str], config: type[PostingConfig] = PostingConfig) -> Any:
     def add(cls: type[PostingExporter]) -> type[PostingExporter]:
         name = cls.__name__
         config_type = type(
-            f"{name}Config", (PostingConfig,), {"__module__": __name__, "__doc__": cls.__doc__}, name=f"faulty_{name}"
+            f"{name}Config", (config,), {"__module__": __name__, "__doc__": cls.__doc__}, name=f"faulty_{name}"
         )
 
         async def build(config: Any, builder: Builder) -> AsyncIterator[PostingExporter]:
@@ -103,6 +106,7 @@ class DoesNotWait(PostingExporter):
 @fault(
     {
         "test_it_delivers_every_step_once": "spans have arrived more than once",
+        "test_it_works_from_a_workflow_file": "spans have arrived more than once",
     }
 )
 class SendsTwice(PostingExporter):
@@ -114,6 +118,7 @@ class SendsTwice(PostingExporter):
 @fault(
     {
         "test_it_delivers_every_step_once": "spans of the run 'nested_agents' are below the wrong parents",
+        "test_runs_on_one_event_loop_do_not_mix": "spans of concurrent coroutines are not below their own parents",
     }
 )
 class MistakesTheParent(PostingExporter):
@@ -193,6 +198,7 @@ class PutsItsKeyIntoTheSpan(PostingExporter):
 @fault(
     {
         "test_what_a_processor_removes_does_not_leave": "a text that a processor had removed has left the exporter",
+        "test_a_failing_processor_lets_nothing_out": "an item whose processor had raised has left the exporter",
     }
 )
 class GoesAroundItsProcessors(PostingExporter):
@@ -223,6 +229,7 @@ class ImportsItsClientAtOnce(PostingExporter):
 @fault(
     {
         "test_it_is_cleaned_up_once": "_cleanup ran 2 times in one life with three runs",
+        "test_it_starts_once_and_stops_any_number_of_times": "stop() was called three times in one life",
     }
 )
 class CleansUpTwice(PostingExporter):
@@ -262,6 +269,7 @@ class SharesItsEndpoint(PostingExporter):
 @fault(
     {
         "test_an_outage_loses_nothing[HTTP 503]": "export_processed must raise, and not swallow the error",
+        "test_closing_keeps_its_deadline[nobody listens]": "counted as delivered with nobody listens from the backend",
     }
 )
 class SwallowsErrors(PostingExporter):
@@ -314,7 +322,12 @@ class IgnoresPartialSuccess(PostingExporter):
         pass
 
 
-@fault({"test_it_delivers_every_step_once": "count as delivered but never arrived"})
+@fault(
+    {
+        "test_it_delivers_every_step_once": "count as delivered but never arrived",
+        "test_closing_delivers_what_waits": "count as delivered but never arrived",
+    }
+)
 class LosesItsLastBatch(PostingExporter):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -490,6 +503,82 @@ class SetsTheGlobalProvider(PostingExporter):
 class ShowsItsKeyInItsRepr(PostingExporter):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.endpoint} {self.api_key.get_secret_value()}>"
+
+
+@fault(
+    {
+        "test_what_is_too_large_is_sent_in_parts": "HTTP 413 for requests over 16,000 bytes",
+        "test_one_item_that_is_too_large_takes_no_other_along": "'step 4' was too large for the backend, but these are missing",
+    }
+)
+class GivesUpWhatIsTooLarge(PostingExporter):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.add_processor(BatchingProcessor[Any](batch_size=100, flush_interval=0.05))
+
+    def judge(self, response: Any) -> None:
+        if response.status == 413:
+            raise PermanentExportError("HTTP 413")
+        super().judge(response)
+
+
+@fault({"test_a_partial_success_that_refuses_nothing_is_a_success": "with 0 refused spans and a message"})
+class TakesAWarningForARefusal(PostingExporter):
+    def judge_parts(self, answer: dict[str, Any]) -> None:
+        if "partialSuccess" in answer:
+            raise PermanentExportError("partial success")
+
+
+@fault(
+    {"test_an_exporter_that_never_started_can_be_stopped": "_cleanup ran 0 times for an exporter that never started"}
+)
+class ClosesOnlyWhatHasStarted(PostingExporter):
+    async def stop(self) -> None:
+        if self._ready_event.is_set():
+            await super().stop()
+        else:
+            await self.session.close()
+
+
+@fault({"test_odd_objects_take_nothing_along": "values that no JSON has: of"})
+class FailsOnOddValues(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        json.dumps(item, ensure_ascii=False).encode("ascii")
+        await super().export_processed(item)
+
+
+class _QuotingConfig(PostingConfig):
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValueError:
+            raise ValueError(f"cannot read {given}") from None
+
+
+@fault(
+    {"test_a_wrong_setting_is_told_without_the_key": "the error of a wrong setting shows the key"},
+    config=_QuotingConfig,
+)
+class QuotesItsKeyInErrors(PostingExporter):
+    pass
+
+
+_overheard: deque[str] = deque(maxlen=100)
+
+
+class _ListeningConfig(PostingConfig):
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        ContextState.get().event_stream.get().subscribe(lambda event: _overheard.append(repr(event)))
+
+
+@fault(
+    {"test_a_secret_in_content_does_not_leave": "send what export_processed is given, and nothing from elsewhere"},
+    config=_ListeningConfig,
+)
+class SendsWhatItOverhears(PostingExporter):
+    async def export_processed(self, item: Any) -> None:
+        await super().export_processed({**item, "overheard": list(_overheard)})
 
 
 class _Faulty(ExporterConformance):

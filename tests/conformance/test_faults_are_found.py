@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nat.testing.conformance import ExporterConformance
 from tests.conformance import faulty_exporters
 
 _FAULTS = {name: fails for name, (_, fails) in faulty_exporters.FAULTS.items()}
@@ -17,7 +18,7 @@ _TESTS = sorted({test for fails in _FAULTS.values() for test in fails})
 
 @pytest.mark.timeout(240)
 def test_every_fault_is_found_and_named(tmp_path: Path) -> None:
-    """Each of over forty faulty exporters fails its test in words that name the fault; without a fault it passes them all."""
+    """Each of fifty faulty exporters fails its test in words that name the fault; without a fault it passes them all."""
     chosen = [f"TestSound::{test}" for test in _TESTS]
     chosen += [f"Test{name}::{test}" for name, fails in _FAULTS.items() for test in fails]
     with ThreadPoolExecutor(2) as processes:
@@ -32,7 +33,14 @@ def test_every_fault_is_found_and_named(tmp_path: Path) -> None:
     }
     assert unnamed == {}
     assert {test: ends[f"Sound {test}"] for test in _TESTS if ends[f"Sound {test}"]} == {}
-    assert len(_FAULTS) > 40
+    assert len(_FAULTS) == 50
+
+
+def test_every_inherited_test_fails_for_some_fault() -> None:
+    """None of them is there for show."""
+    inherited = {name for name in dir(ExporterConformance) if name.startswith("test_")}
+
+    assert inherited == {test.partition("[")[0] for test in _TESTS}
 
 
 def _ends_of(report: Path, chosen: Sequence[str]) -> dict[str, list[str]]:

@@ -432,7 +432,10 @@ class ExporterConformance:
 
         _assert_all_delivered(asyncio.run(main()), "20 coroutines on one event loop")
         if self.can_be_read:
-            trees = sorted(tree_of(spans) for spans in self._by_trace().values())
+            try:
+                trees = sorted(tree_of(spans) for spans in self._by_trace().values())
+            except ValueError as exc:
+                raise AssertionError(f"spans of concurrent coroutines are not below their own parents: {exc}") from None
             assert trees == sorted(
                 (f"run {number}", ((f"outer {number}", ((f"inner {number}", ()),)),)) for number in range(20)
             ), "spans of concurrent coroutines are not below their own parents"
@@ -648,7 +651,7 @@ class ExporterConformance:
         status = telemetry.status().exporters[_ENTRY]
         assert run_s < _PROMPT_S, f"the run took {run_s:.1f} s because {fault} came from the backend"
         assert close_s < _PROMPT_S, f"close(0.5) took {close_s:.1f} s with {fault} from the backend"
-        assert status.delivered == 0
+        assert status.delivered == 0, f"{status.delivered} items counted as delivered with {fault} from the backend"
         assert status.lost == status.accepted > 0, f"after close() with {fault} from the backend: {_shown(status)}"
         del telemetry
         _let_go(watch)
