@@ -11,9 +11,11 @@ import argparse
 import gc
 import random
 import statistics
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from nat.builder.context import ContextState
 from nat.observability import RedactConfig, Telemetry, step
@@ -24,6 +26,9 @@ from nat.observability.redaction.redactor import Redactor
 from nat.observability.redaction.rules import Rules, rules_of
 from nat.observability.redaction.switches import Switches
 from nat.observability.spans.capture import CapturedSpan, RunCapture
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from tests.support.collecting import registered
 
 _LARGE = 10_000_000
