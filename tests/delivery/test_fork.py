@@ -263,7 +263,7 @@ asyncio.run(main())
 
 SLOW_IMPORT = """
 import pathlib
-pathlib.Path("slow.py").write_text("import time; time.sleep(0.5)")
+pathlib.Path("slow.py").write_text("import time; time.sleep(0.5); ready = 1")
 
 from sender import Sender
 from nat.cli.register_workflow import register_telemetry_exporter
@@ -276,6 +276,7 @@ class SlowConfig(TelemetryExporterBaseConfig, name="test_slow"):
 async def slow(config, builder):
     started.set()
     import slow
+    assert slow.ready
     yield Sender(config.url)
 
 started = threading.Event()
@@ -295,6 +296,36 @@ work("parent", 1)
 def test_a_fork_waits_for_an_exporter_that_is_being_built(tmp_path: Path, backend: HttpBackend) -> None:
     """Else the child would wait for ever for the import that its parent's thread had begun."""
     result = run_program(SETUP + SLOW_IMPORT, tmp_path, backend.url, is_measured=False)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert names_of(backend) == {"child 0": 1, "run child": 1, "parent 0": 1, "run parent": 1}
+
+
+IN_THE_MIDDLE = """
+from nat.observability import manager
+
+begin = manager._Slot.start
+
+def begin_and_fork(slot, shared):
+    begin(slot, shared)
+    manager._Slot.start = begin
+    while "slow" not in sys.modules:
+        time.sleep(0.001)
+    if os.fork() == 0:
+        work("child", 1)
+        os._exit(0 if telemetry.close(5.0).is_complete else 3)
+
+manager._Slot.start = begin_and_fork
+"""
+
+
+def test_a_fork_in_the_middle_of_a_start_waits_for_what_is_being_built(tmp_path: Path, backend: HttpBackend) -> None:
+    """As when one thread forks while another takes the first step: what it imports is not there for the child's thread."""
+    source = SLOW_IMPORT.replace("telemetry = Telemetry", f"{IN_THE_MIDDLE}\ntelemetry = Telemetry")
+    head, _, _ = source.partition("started.wait()\npid")
+    end = "telemetry.start()\nassert os.wait()[1] == 0\nwork('parent', 1)\n"
+
+    result = run_program(SETUP + head.replace(").start()", ")") + end, tmp_path, backend.url, is_measured=False)
 
     assert (result.returncode, result.stderr) == (0, "")
     assert names_of(backend) == {"child 0": 1, "run child": 1, "parent 0": 1, "run parent": 1}

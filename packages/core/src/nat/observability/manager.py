@@ -93,7 +93,9 @@ _ENDS = {
 }
 _GATHER_S = 0.005  # how long the first item of a burst waits for more, so that one wake-up serves many
 _REQUIRED_TIMEOUT_S = 30.0
-_FORK_PATIENCE_S = 2.0  # for exporters that are being built when the process forks
+_FORK_PATIENCE_S = (
+    10.0  # for exporters that are being built when the process forks; imports take seconds on a busy machine
+)
 _GRACE_S = 0.3  # beyond a deadline, for a loop to say that it has kept it
 _LAST_S = 0.15  # beyond that, for threads to end
 _JOIN_S = 1.0
@@ -274,10 +276,10 @@ class TelemetryManager:
             self._outer = ContextState.get()
             self._start_status_writer()
             self._thread = _shared_thread.acquire()
+        self._keep_until_exit()  # before anything is built, which a fork waits for
         for slot in self._slots.values():
             slot.start(self._thread)
         self._outer.stream.attach(self._loose, hears_below=False)
-        self._keep_until_exit()
         self._check_required()
 
     def _start_status_writer(self) -> None:
@@ -333,11 +335,11 @@ class TelemetryManager:
                 return
             self._is_forked = False
             thread = _shared_thread.acquire()
+            self._keep_until_exit()
             for slot in self._slots.values():
                 slot.start(thread)
             self._start_status_writer()
             self._thread = thread
-        self._keep_until_exit()
 
     def _check_required(self) -> None:
         required = [slot for slot in self._slots.values() if slot.entry.required]

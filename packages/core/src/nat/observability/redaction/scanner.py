@@ -199,8 +199,9 @@ def _leave_to_parent() -> None:
     global _patterns
     keep_for_ever(_patterns)
     _patterns = {}
-    if "re2" in sys.modules:
-        sys.modules["re2"].purge()
+    purge = getattr(sys.modules.get("re2"), "purge", None)  # not there yet if another thread was importing it
+    if purge is not None:
+        purge()
 
 
 if hasattr(os, "register_at_fork"):
