@@ -263,7 +263,7 @@ def test_a_processor_that_raises_lets_nothing_through(caplog: pytest.LogCaptureF
     assert sorted(span.name for span in received.items) == ["harmless", "run"]
     assert (status.accepted, status.delivered, status.dropped) == (3, 2, {"processor_error": 1})
     (said,) = [record.getMessage() for record in caplog.records if "Raising" in record.getMessage()]
-    assert said.startswith("SpanCollector: processor Raising raised ValueError")
+    assert said.startswith("spans: processor Raising raised ValueError")
     assert "4111" not in caplog.text
 
 

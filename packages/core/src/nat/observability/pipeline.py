@@ -124,6 +124,11 @@ def halves_of(envelope: Envelope) -> tuple[Envelope, Envelope]:
 class Outlet(Protocol):
     """Where a pipeline's outputs go: the lane."""
 
+    @property
+    def name(self) -> str:
+        """What messages call it: the exporter's entry."""
+        ...
+
     def put(self, envelope: Envelope) -> None:
         """Take an output."""
         ...
@@ -184,7 +189,7 @@ class Pipeline:
     """The processors of one exporter; shared by all of its runs.
 
     Args:
-        owner: Name of the exporter's class, for messages.
+        owner: Name of the exporter's class, for messages about how it is built.
         input_type, output_type: What the exporter gives in and takes out.
         view: A form of spans that processors may use instead of them; one that is the output type is made by the exporter.
     """
@@ -372,7 +377,7 @@ class Pipeline:
         what = str(exc) if is_late else f"raised {raised(exc)}"
         reason = "processor_timeout" if is_late else "processor_error"
         outlet.drop(reason, count, f"processor {stage.label} {what}")
-        self._noise.warn(stage.label, "%s: processor %s %s; its item is not exported", self._owner, stage.label, what)
+        self._noise.warn(stage.label, "%s: processor %s %s; its item is not exported", outlet.name, stage.label, what)
 
     @property
     def has_batching(self) -> bool:
@@ -414,8 +419,9 @@ class Pipeline:
             if is_ours(exc):
                 raise
             name, hook_name = type(processor).__name__, getattr(hook, "__name__", "")
+            where = self._outlets[0].name if self._outlets else self._owner
             self._noise.warn(
-                f"{name}.{hook_name}", "%s: processor %s: %s raised %s", self._owner, name, hook_name, raised(exc)
+                f"{name}.{hook_name}", "%s: processor %s: %s raised %s", where, name, hook_name, raised(exc)
             )
 
     def _batchers(self) -> list[BatchingProcessor[Any]]:

@@ -28,7 +28,7 @@ class Front:
     An item that one of them fails on, that it takes too long for, or that it returns as something else, is dropped.
 
     Args:
-        owner: Name of the exporter, for messages.
+        name: Name of the exporter's entry, for messages.
         processors: What the lane alone uses.
         takes: What the lane carries.
 
@@ -39,9 +39,10 @@ class Front:
         ConfigurationError: One of them does not take or give what the lane carries.
     """
 
-    def __init__(self, owner: str, processors: Sequence[ConfiguredProcessor], takes: Literal["steps", "spans"]) -> None:
+    def __init__(self, name: str, processors: Sequence[ConfiguredProcessor], takes: Literal["steps", "spans"]) -> None:
         kind = IntermediateStep if takes == "steps" else Span
-        self.pipeline = Pipeline(owner, kind, kind)
+        self.name = name
+        self.pipeline = Pipeline(name, kind, kind)
         self.last_failure = ""
         self.past: deque[Envelope] = deque()
         self.resumed: deque[tuple[Envelope, int]] = deque()
@@ -50,7 +51,7 @@ class Front:
         self._is_ready: Callable[[], bool] = _always
         self.is_counted = True
         for configured in processors:
-            _check(configured, kind, owner)
+            _check(configured, kind, name)
             self.pipeline.add_configured(configured.processor, configured.path, configured.timeout_s)
         self.pipeline.fix()
 

@@ -40,7 +40,7 @@ class ContentMode(NamedTuple):
             return cls(text)  # type: ignore[arg-type]  # one of the literals
         match = re.fullmatch(r"truncate:([1-9]\d{0,11})", text)
         if match is None:
-            raise ValueError(f"is {text!r}, expected full, truncate:N with a number of characters, metadata or none")
+            raise ValueError("expected full, truncate:N with a number of characters, metadata or none")
         return cls("truncate", int(match[1]))
 
 
