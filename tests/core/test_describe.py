@@ -629,16 +629,6 @@ def test_a_description_is_made_once_and_copied() -> None:
     assert description_of(span_) is description_of(span_)
 
 
-def test_a_description_that_nobody_else_asks_for_is_not_kept() -> None:
-    span_ = captured("TOOL", "t", start=given({"a": 1}))
-
-    passing = description_of(span_, is_kept=False)
-
-    assert span_.described is None
-    assert passing == description_of(span_)
-    assert description_of(span_, is_kept=False) is span_.described
-
-
 def test_spans_can_be_changed_copied_and_dumped() -> None:
     """What describe makes behaves as a validated model does."""
     described = describe(captured("TOOL", "t", start=given({"a": 1})))

@@ -254,10 +254,7 @@ class TelemetryManager:
     def _new_slots(self) -> "dict[str, _Slot]":
         configs = {entry.name: entry.config for entry in self._entries}
         return {
-            entry.name: _Slot(
-                entry, Builder(configs), self._limits, self._lanes_changed, has_company=len(self._entries) > 1
-            )
-            for entry in self._entries
+            entry.name: _Slot(entry, Builder(configs), self._limits, self._lanes_changed) for entry in self._entries
         }
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -828,16 +825,9 @@ class _Slot:
     """One configured exporter: what it is given before it has started, its lane, and its thread."""
 
     def __init__(
-        self,
-        entry: ExporterEntry,
-        builder: Builder,
-        limits: IntakeLimits,
-        changed: Callable[[], None],
-        *,
-        has_company: bool,
+        self, entry: ExporterEntry, builder: Builder, limits: IntakeLimits, changed: Callable[[], None]
     ) -> None:
         self.entry = entry
-        self._has_company = has_company
         self.losses = _Losses(self._label)
         self._limits = self._room = limits
         self._given: deque[Load] = deque()
@@ -1102,7 +1092,6 @@ class _Slot:
                     ledger=self._ledger,
                     shown=self._shown,
                     conventions=entry.conventions,
-                    has_company=self._has_company,
                 )
                 exporter.use_lane(lane)
                 self._exporter = exporter

@@ -127,7 +127,6 @@ class Lane:
         is_solo: Items go to the exporter itself and not to a copy for each run: user code started it.
         shown: Makes what may be shown of an error's message; by default all of it may.
         conventions: In whose names an exporter that leaves the choice writes its spans; `None`: in those it takes by itself.
-        has_company: Whether other lanes are given the same items, so that it is worth keeping what was made of them.
     """
 
     def __init__(
@@ -144,11 +143,9 @@ class Lane:
         jitter: Callable[[], float] = random.random,
         shown: Callable[[str], str] = str,
         conventions: Conventions | None = None,
-        has_company: bool = False,
     ) -> None:
         self.name = name
         self.conventions = conventions
-        self.has_company = has_company
         self.ledger = ledger or Ledger()
         self.metrics = LaneMetrics()
         self._exporter = exporter

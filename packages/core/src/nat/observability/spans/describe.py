@@ -109,20 +109,14 @@ class Description(Record, gc=False):
     exception: dict[str, AttributeValue] | None
 
 
-def description_of(captured: CapturedSpan, *, is_kept: bool = True) -> Description:
-    """The description of a captured span, made once if it is kept. No value in the step makes it raise.
+def description_of(captured: CapturedSpan) -> Description:
+    """The description of a captured span, made once. No value in the step makes it raise.
 
     A step that is still open is described as one that never ended.
-
-    Args:
-        captured: The span.
-        is_kept: Whether others will ask; what nobody asks for any more is memory that is still in the processor's cache.
     """
     known = captured.described
     if known is None:
-        known = _describe(captured)
-        if is_kept:
-            captured.described = known
+        known = captured.described = _describe(captured)
     return known
 
 

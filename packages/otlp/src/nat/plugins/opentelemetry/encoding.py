@@ -56,18 +56,11 @@ def encode_request(spans: Iterable[bytes], resource: Mapping[str, Any], scope: s
     return b"".join([b"\x0a", varint(size), resource_field, scope_head, *parts])
 
 
-def encode_captured(captured: CapturedSpan, *, is_kept: bool = True) -> bytes:
-    """A captured span as the content of an OTLP `Span` message: encoded once, for all exporters that send the same.
-
-    Args:
-        captured: The span.
-        is_kept: Whether there are others; see `description_of`.
-    """
+def encode_captured(captured: CapturedSpan) -> bytes:
+    """A captured span as the content of an OTLP `Span` message: encoded once, for all exporters that send the same."""
     known = captured.encoded
     if known is None:
-        known = encode_description(description_of(captured, is_kept=is_kept))
-        if is_kept:
-            captured.encoded = known
+        known = captured.encoded = encode_description(description_of(captured))
     return known
 
 

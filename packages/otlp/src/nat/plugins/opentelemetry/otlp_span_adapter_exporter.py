@@ -103,7 +103,6 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         self._trace_page = trace_page
         self.protocol = "http/protobuf" if protocol == "http" else protocol
         self._translation = translation
-        self._has_company = False
         self._conventions: Conventions = conventions
         self._genai = genai_of(conventions)
         self._is_json = protocol == "http/json"
@@ -128,7 +127,6 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
         """Take events from this lane, and say spans in the conventions that its entry has chosen."""
         super().use_lane(lane)
         self._genai = genai_of(lane.conventions or self._conventions)
-        self._has_company = lane.has_company
 
     @property
     def endpoint(self) -> str:
@@ -160,11 +158,11 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
 
     def _encoded(self, captured: CapturedSpan) -> bytes:
         if self._translation is not None:
-            known = description_of(captured, is_kept=self._has_company)
+            known = description_of(captured)
             return encode_description(known, self._said(span_of(known, known.attributes)))
         if self._genai is None:
-            return encode_captured(captured, is_kept=self._has_company)
-        known = description_of(captured, is_kept=self._has_company)
+            return encode_captured(captured)
+        known = description_of(captured)
         return encode_description(known, self._genai.say(known.attributes))
 
     def _translated(self, span: Span) -> Span:
