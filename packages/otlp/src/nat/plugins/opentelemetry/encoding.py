@@ -46,14 +46,18 @@ def encode_request(spans: Iterable[bytes], resource: Mapping[str, Any], scope: s
     resource_field = _field(b"\x0a", b"".join(_attributes(_OF_RESOURCE, resource)))
     scope_field = _field(b"\x0a", _field(b"\x0a", scope.encode()))
     parts = [scope_field]
-    size = len(scope_field)
     for span in spans:
-        head = b"\x12" + varint(len(span))
-        size += len(head) + len(span)
-        parts += (head, span)
+        parts += (_span_head(len(span)), span)
+    size = sum(map(len, parts))
     scope_head = b"\x12" + varint(size)
     size += len(resource_field) + len(scope_head)
     return b"".join([b"\x0a", varint(size), resource_field, scope_head, *parts])
+
+
+@lru_cache(maxsize=16_384)
+def _span_head(size: int) -> bytes:
+    """What comes before a span of so many bytes in a request."""
+    return b"\x12" + varint(size)
 
 
 def encode_captured(captured: CapturedSpan) -> bytes:

@@ -152,18 +152,18 @@ class OTLPSpanAdapterExporter(OtelSpanExporter):
 
     async def _send(self, item: Any) -> None:
         if isinstance(item, list) and isinstance(item[0], CapturedSpan):
-            await self._send_body(encode_request(map(self._encoded, item), self._resource.attributes))
+            is_common = self._translation is None and self._genai is None
+            spans = map(encode_captured if is_common else self._encoded, item)
+            await self._send_body(encode_request(spans, self._resource.attributes))
         else:
             await super()._send(item)
 
     def _encoded(self, captured: CapturedSpan) -> bytes:
-        if self._translation is not None:
-            known = description_of(captured)
-            return encode_description(known, self._said(span_of(known, known.attributes)))
-        if self._genai is None:
-            return encode_captured(captured)
+        """A span in the backend's words, or in the conventions."""
         known = description_of(captured)
-        return encode_description(known, self._genai.say(known.attributes))
+        if self._translation is not None:
+            return encode_description(known, self._said(span_of(known, known.attributes)))
+        return encode_description(known, None if self._genai is None else self._genai.say(known.attributes))
 
     def _translated(self, span: Span) -> Span:
         said = self._said(span)
