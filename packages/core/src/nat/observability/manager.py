@@ -93,9 +93,7 @@ _ENDS = {
 }
 _GATHER_S = 0.005  # how long the first item of a burst waits for more, so that one wake-up serves many
 _REQUIRED_TIMEOUT_S = 30.0
-_FORK_PATIENCE_S = (
-    10.0  # for exporters that are being built when the process forks; imports take seconds on a busy machine
-)
+_FORK_PATIENCE_S = 10.0  # at a fork, for exporters that are being built: imports take seconds on a busy machine
 _GRACE_S = 0.3  # beyond a deadline, for a loop to say that it has kept it
 _LAST_S = 0.15  # beyond that, for threads to end
 _JOIN_S = 1.0
