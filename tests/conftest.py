@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,14 +32,16 @@ def _patient_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _interpreter_as_it_was() -> Iterator[None]:
+def _interpreter_as_it_was(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What loading workflow files and `--debug` leave in the process is taken back after each test."""
     logger = logging.getLogger("nat.observability")
     level, path, modules = logger.level, list(sys.path), set(sys.modules)
     yield
     logger.setLevel(level)
     sys.path[:] = path
+    written_here = str(tmp_path_factory.getbasetemp())
     for name in set(sys.modules) - modules:
-        places = [getattr(sys.modules[name], "__file__", None), *getattr(sys.modules[name], "__path__", [])]
-        if any(place and place.startswith(tempfile.gettempdir()) for place in places):
+        its = getattr(sys.modules[name], "__dict__", {})  # looked at so, a lazy module stays unloaded
+        places = [its.get("__file__"), *its.get("__path__", [])]
+        if any(place and place.startswith(written_here) for place in places):
             del sys.modules[name]
