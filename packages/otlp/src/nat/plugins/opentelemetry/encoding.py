@@ -42,26 +42,18 @@ _TRUE, _FALSE = b"\x10\x01", b"\x10\x00"
 
 
 def encode_request(spans: Iterable[bytes], resource: Mapping[str, Any], scope: str = SCOPE_NAME) -> bytes:
-    """A request of encoded spans, made by a resource with these attributes."""
+    """A request of encoded spans, made by a resource with these attributes. It copies them once, and does no more."""
     resource_field = _field(b"\x0a", b"".join(_attributes(_OF_RESOURCE, resource)))
     scope_field = _field(b"\x0a", _field(b"\x0a", scope.encode()))
-    parts = [scope_field]
-    for span in spans:
-        parts += (_span_head(len(span)), span)
+    parts = [scope_field, *spans]
     size = sum(map(len, parts))
     scope_head = b"\x12" + varint(size)
     size += len(resource_field) + len(scope_head)
     return b"".join([b"\x0a", varint(size), resource_field, scope_head, *parts])
 
 
-@lru_cache(maxsize=16_384)
-def _span_head(size: int) -> bytes:
-    """What comes before a span of so many bytes in a request."""
-    return b"\x12" + varint(size)
-
-
 def encode_captured(captured: CapturedSpan) -> bytes:
-    """A captured span as the content of an OTLP `Span` message: encoded once, for all exporters that send the same."""
+    """A captured span as it stands in a request: encoded once, for all exporters that send the same."""
     known = captured.encoded
     if known is None:
         known = captured.encoded = encode_description(description_of(captured))
@@ -69,7 +61,7 @@ def encode_captured(captured: CapturedSpan) -> bytes:
 
 
 def encode_description(span: Description, said: Said | None = None) -> bytes:
-    """A described span as the content of an OTLP `Span` message, said in another convention if that is given."""
+    """A described span as it stands in a request, said in another convention if that is given."""
     parts = [b"\x0a\x10", span.trace_id.to_bytes(16), b"\x12\x08", span.span_id.to_bytes(8)]
     if span.parent_span_id is not None:
         parts += (b"\x22\x08", span.parent_span_id.to_bytes(8))
@@ -87,11 +79,11 @@ def encode_description(span: Description, said: Said | None = None) -> bytes:
     else:
         parts.append(_DONE)
     parts.append(_FLAGS)
-    return b"".join(parts)
+    return _span_field(b"".join(parts))
 
 
 def encode_span(span: Span, said: Said | None = None) -> bytes:
-    """A span as the content of an OTLP `Span` message, said in other words if those are given. Never raises."""
+    """A span as it stands in a request, said in other words if those are given. Never raises."""
     context = span.context
     parts = [b"\x0a\x10", context.trace_id.to_bytes(16, "big"), b"\x12\x08", context.span_id.to_bytes(8, "big")]
     if context.parent_span_id is not None:
@@ -105,7 +97,12 @@ def encode_span(span: Span, said: Said | None = None) -> bytes:
         parts += _evaluations(said, span.end_time or span.start_time)
     parts += [_field(b"\x6a", _link(link)) for link in span.links]
     parts += (_field(b"\x7a", _status(span.status)), _FLAGS)
-    return b"".join(parts)
+    return _span_field(b"".join(parts))
+
+
+def _span_field(message: bytes) -> bytes:
+    """A `Span` message as a field of `ScopeSpans`."""
+    return b"\x12" + varint(len(message)) + message
 
 
 def _evaluations(said: Said, time_ns: int) -> list[bytes]:
