@@ -429,6 +429,11 @@ def gates() -> Iterator[dict[str, threading.Event]]:
         gate.set()
 
 
+def settle(telemetry: Telemetry, count: int) -> None:
+    """Wait until the exporters have taken or lost so many items: none of them is still on its way to its lane."""
+    wait_for(lambda: sum(one.accepted for one in telemetry.status().exporters.values()) == count, seen=telemetry.status)
+
+
 def test_what_may_be_held_is_for_all_routes_together(gates: dict[str, threading.Event]) -> None:
     """Nothing that two routes hold is the same, so it adds up."""
     entry = exporter_entry(
@@ -439,8 +444,7 @@ def test_what_may_be_held_is_for_all_routes_together(gates: dict[str, threading.
     with Telemetry(entry, delivery=delivery) as telemetry:
         for number in range(300):
             record(telemetry, "ab?"[number % 3])
-            telemetry._manager._distribute()
-        wait_for(lambda: sum(one.accepted for one in telemetry.status().exporters.values()) == 600)
+            settle(telemetry, 2 * number + 2)
         status = telemetry.status().exporters.values()
         for place in ("a", "b", "here"):
             gates[place].set()
@@ -458,13 +462,12 @@ def test_a_route_that_holds_all_it_can_leaves_the_others_their_share(gates: dict
     delivery = DeliveryConfig.model_validate({"intake": {"max_items": 60}})
 
     with Telemetry(entry, delivery=delivery) as telemetry:
-        for _ in range(200):
+        for number in range(200):
             record(telemetry, "a")
-            telemetry._manager._distribute()
+            settle(telemetry, 2 * number + 2)
         for _ in range(5):
             record(telemetry, "b")
         gates["b"].set()
-        telemetry._manager._distribute()
         wait_for(lambda: telemetry.status().exporters["prod/b"].delivered == 10)
         held = telemetry.status().exporters["prod/a"].pending
         gates["a"].set()
