@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,16 @@ def _interpreter_as_it_was(tmp_path_factory: pytest.TempPathFactory) -> Iterator
         places = [its.get("__file__"), *its.get("__path__", [])]
         if any(place and place.startswith(written_here) for place in places):
             del sys.modules[name]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Write a file of the user's, its text without the indentation that it has in the test."""
+
+    def write_file(name: str, text: str) -> Path:
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(textwrap.dedent(text), encoding="utf-8")
+        return file
+
+    return write_file

@@ -47,18 +47,6 @@ def _registry_as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iter
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Write a file of the user's."""
-
-    def write_file(name: str, text: str) -> Path:
-        file = tmp_path / name
-        file.write_text(textwrap.dedent(text), encoding="utf-8")
-        return file
-
-    return write_file
-
-
-@pytest.fixture
 def recorded(tmp_path: Path) -> Path:
     """Two runs, recorded as they are in three formats; the folder that they are in."""
     folder = tmp_path / "recorded"

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import json
-import textwrap
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -40,18 +39,6 @@ from tests.support.waiting import wait_for
 
 CANARY = "ghp_" + "a1B2c3D4e5" * 4  # of the form that GitHub's tokens have
 ONCE = DeliveryConfig(retry=RetryConfig(max_retries=0))
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Write a workflow file."""
-
-    def write_file(name: str, text: str) -> Path:
-        file = tmp_path / name
-        file.write_text(textwrap.dedent(text), encoding="utf-8")
-        return file
-
-    return write_file
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 
 from nat.observability.registry import Registry, default_registry
 
-WriteFile = Callable[[str, str], Path]
 AddDistribution = Callable[..., Path]
 
 
@@ -20,19 +19,6 @@ def registry() -> Iterator[Registry]:
     with default_registry.preserved():
         yield default_registry
     importlib.invalidate_caches()
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> WriteFile:
-    """Write a file of the user's."""
-
-    def write_file(name: str, text: str) -> Path:
-        file = tmp_path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(textwrap.dedent(text), encoding="utf-8")
-        return file
-
-    return write_file
 
 
 @pytest.fixture

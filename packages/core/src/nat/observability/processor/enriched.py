@@ -1,5 +1,6 @@
 """What an item says of itself to those that enrich it: a span, or a step."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -22,7 +23,7 @@ _MODEL_FIELDS = ("model", "model_name")
 _Category = IntermediateStepCategory
 
 
-class Enriched:
+class Enriched(ABC):
     """An item and what is added to it, which counts as its own at once.
 
     Attributes:
@@ -46,33 +47,33 @@ class Enriched:
         return self.additions[key] if key in self.additions else self.fields.get(key)
 
     @property
+    @abstractmethod
     def name(self) -> str | None:
         """Of the item."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def metadata(self) -> Mapping[str, Any]:
         """The metadata that it has itself."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def models(self) -> list[str]:
         """Under which names the model that it has called may be known, the best first."""
-        raise NotImplementedError
-
-    @cached_property
-    def usage(self) -> Usage | None:
-        """What a model call consumed that has ended."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
+    def usage(self) -> Usage | None:
+        """What a model call consumed that has ended."""
+
+    @property
+    @abstractmethod
     def is_end_of_run(self) -> bool:
         """Whether it is the end of its run's root."""
-        raise NotImplementedError
 
+    @abstractmethod
     def result(self) -> Any:
         """A copy with what was added; the item itself if that is nothing."""
-        raise NotImplementedError
 
 
 class SpanEnriched(Enriched):
